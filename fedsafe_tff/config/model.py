@@ -1,0 +1,42 @@
+"""Settings of the model."""
+
+import dataclasses
+
+from fedsafe_tff.config.setting import setting
+
+
+def _is_cnn(config: "ModelConfig") -> bool:
+  return config.model == "cnn"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+  """Model."""
+
+  model: str = setting(
+    "cnn",
+    "cnn, or a user's own as package.module:function; the function takes (input_shape, "
+    "num_classes) and returns a Keras model that ends in logits.",
+  )
+  conv_widths: str = setting(
+    "narrow",
+    "Filters of the six convolutions: narrow (16,16,32,32,64,64), wide "
+    "(100,150,200,200,250,250) or six comma-separated numbers.",
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )
+  dense_widths: str = setting(
+    "64,32,16,8",
+    "Units of the four hidden dense layers; the fifth makes the logits.",
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )
+  dropout: float = setting(
+    0.25,
+    "Dropout rate before the last layer.",
+    low=0.0,
+    high=1.0,
+    high_open=True,
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )
