@@ -4,6 +4,6 @@
 class UserError(Exception):
   """A mistake in what the user gave: flags, folders, images, checkpoints.
 
-  The message is one line that says what was found, what was expected and what to do. Binaries print it without a
-  traceback and leave with exit code 2.
+  The message is one line that says what was found, what was expected and what to do. Binaries
+  print it without a traceback and leave with exit code 2.
   """

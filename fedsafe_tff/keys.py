@@ -1,8 +1,8 @@
 """Stateless randomness: every draw is keyed by (seed, purpose, round, client, ...).
 
-A key is an int32 tensor of shape [2], the form that `tf.random.stateless_*` takes as `seed`. Folding in the purpose
-first keeps streams apart that would otherwise share (round, client) numbers. Everything is drawn with Philox, whose
-bits do not depend on the device.
+A key is an int32 tensor of shape [2], the form that `tf.random.stateless_*` takes as `seed`.
+Folding in the purpose first keeps streams apart that would otherwise share (round, client)
+numbers. Everything is drawn with Philox, whose bits do not depend on the device.
 """
 
 import tensorflow as tf

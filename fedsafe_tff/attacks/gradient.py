@@ -1,0 +1,29 @@
+"""The gradient that every attack climbs."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+LogitsFn = Callable[[tf.Tensor], tf.Tensor]
+
+
+def input_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+  """dL/dx of the summed cross-entropy.
+
+  The sum, not the mean: an image's gradient must not depend on its batch. Only `x` is watched, so
+  that no gradient of the weights is computed.
+
+  Args:
+    logits_fn: float32 [n, h, w, c] in [0, 1] to logits [n, classes].
+    x: Images, float32 [n, h, w, c].
+    y: Labels, int32 [n].
+
+  Returns:
+    float32, shaped as `x`.
+  """
+  with tf.GradientTape(watch_accessed_variables=False) as tape:
+    tape.watch(x)
+    loss = tf.reduce_sum(
+      tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits_fn(x))
+    )
+  return tape.gradient(loss, x)

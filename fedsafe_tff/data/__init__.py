@@ -1,0 +1,1 @@
+"""Data sets, leak-free splits, partitions over clients, shards on disk, augmentation."""

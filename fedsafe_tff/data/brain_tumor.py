@@ -1,0 +1,41 @@
+"""Brain Tumor Classification (MRI), in the layout that Kaggle serves."""
+
+from fedsafe_tff.data.image_files import Progress, list_parts, read_files, require_folder
+from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.errors import UserError
+
+LAYOUT = "{Training,Testing}/{glioma_tumor,meningioma_tumor,no_tumor,pituitary_tumor}/*.jpg"
+PARTS = (("Training", False), ("Testing", True))
+TASKS = {
+  "meningioma": ("no_tumor", "meningioma_tumor"),
+  "glioma": ("no_tumor", "glioma_tumor"),
+  "four_class": ("no_tumor", "glioma_tumor", "meningioma_tumor", "pituitary_tumor"),
+}
+DEFAULT_TASK = "meningioma"
+DEFAULT_SIZE = 100
+
+
+def load(
+  data_dir: str,
+  *,
+  task: str,
+  image_size: int,
+  skip_bad_images: bool,
+  progress: Progress | None = None,
+) -> ImageSet:
+  """Reads one task, gray, resized to squares; both published parts are pooled.
+
+  Raises:
+    UserError: Unknown task, missing folders, an unreadable image.
+  """
+  if task not in TASKS:
+    raise UserError(f"--task={task} is unknown for brain_tumor: choose one of {', '.join(TASKS)}")
+  root = require_folder(data_dir, LAYOUT)
+  return read_files(
+    list_parts(root, PARTS, TASKS[task], LAYOUT),
+    class_names=TASKS[task],
+    image_size=image_size or DEFAULT_SIZE,
+    channels=1,
+    skip_bad_images=skip_bad_images,
+    progress=progress,
+  )

@@ -1,0 +1,63 @@
+"""Labelled images in memory, with what a leak-free split needs to know of them."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSet:
+  """Labelled images.
+
+  Attributes:
+    images: uint8 [n, height, width, channels].
+    labels: int32 [n].
+    class_names: Name of each class.
+    names: Where each image comes from, such as `Training/no_tumor/image(3).jpg`.
+    groups: int64 [n]; near-duplicates share a group.
+    exact: int64 [n]; images whose source pixels are identical share a number.
+    published_test: bool [n], the data set's own test part, or None where it has none.
+    source_sizes: int32 [n, 2], (height, width) before resizing.
+    skipped: Names of images that could not be read.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+  names: tuple[str, ...]
+  groups: np.ndarray
+  exact: np.ndarray
+  published_test: np.ndarray | None
+  source_sizes: np.ndarray
+  skipped: tuple[str, ...] = ()
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(height, width, channels)."""
+    return tuple(self.images.shape[1:])
+
+  def subset(self, indices: np.ndarray) -> "ImageSet":
+    """The images at `indices`, in that order."""
+    return dataclasses.replace(
+      self,
+      images=self.images[indices],
+      labels=self.labels[indices],
+      names=tuple(self.names[i] for i in indices),
+      groups=self.groups[indices],
+      exact=self.exact[indices],
+      published_test=None if self.published_test is None else self.published_test[indices],
+      source_sizes=self.source_sizes[indices],
+    )
+
+  def content_hash(self) -> str:
+    """sha256 of pixels, labels, class names and groups, as hex."""
+    digest = hashlib.sha256()
+    for array in (self.images, self.labels.astype(np.int64), self.groups.astype(np.int64)):
+      digest.update(str(array.shape).encode())
+      digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update("\0".join(self.class_names).encode())
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""Deals the training images to N clients: disjoint, complete, each with at least m images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedsafe_tff.data import seeds
+from fedsafe_tff.errors import UserError
+
+METHODS = ("iid", "dirichlet", "shards", "quantity")
+_ATTEMPTS = 200
+
+
+def partition(
+  labels: np.ndarray,
+  *,
+  num_clients: int,
+  method: str,
+  alpha: float = 1.0,
+  min_images: int = 1,
+  seed: int = 0,
+) -> list[np.ndarray]:
+  """Splits positions 0 to n-1 over the clients.
+
+  Args:
+    labels: int [n].
+    num_clients: N.
+    method: "iid"; "dirichlet", class shares drawn from Dir(alpha) per class (Hsu et al.,
+      arXiv:1909.06335); "shards", two shards of label-sorted images each (McMahan et al.,
+      arXiv:1602.05629); "quantity", IID labels with sizes drawn from Dir(alpha).
+    alpha: Concentration of the Dirichlet.
+    min_images: Least size m of a client (Eq. 3).
+    seed: Of the draw.
+
+  Returns:
+    Sorted positions of each client.
+
+  Raises:
+    UserError: There are too few images for the clients asked for.
+  """
+  count = len(labels)
+  if method not in METHODS:
+    raise UserError(f"--partition={method} is unknown: choose one of {', '.join(METHODS)}")
+  if num_clients * min_images > count:
+    raise UserError(
+      f"{count} training images are too few for {num_clients} clients with at least "
+      f"{min_images} each: lower --num_clients or --min_client_images"
+    )
+  rng = seeds.generator(seed, f"partition/{method}")
+  if method == "iid":
+    return [np.sort(p) for p in np.array_split(rng.permutation(count), num_clients)]
+  if method == "shards":
+    if 2 * num_clients > count:
+      raise UserError(f"{count} images are too few for two shards for each of {num_clients}")
+    order = np.lexsort((rng.random(count), labels))
+    shards = np.array_split(order, 2 * num_clients)
+    deal = rng.permutation(2 * num_clients)
+    parts = [
+      np.concatenate([shards[deal[2 * i]], shards[deal[2 * i + 1]]]) for i in range(num_clients)
+    ]
+    if min(map(len, parts)) >= min_images:
+      return [np.sort(p) for p in parts]
+  draw = _dirichlet if method == "dirichlet" else _quantity
+  for _ in range(_ATTEMPTS if method != "shards" else 0):
+    parts = draw(rng, labels, num_clients, alpha)
+    if min(map(len, parts)) >= min_images:
+      return [np.sort(p) for p in parts]
+  raise UserError(
+    f"no {method} partition of {count} images gives each of {num_clients} clients at least "
+    f"{min_images} images: raise --dirichlet_alpha, or lower --num_clients or --min_client_images"
+  )
+
+
+def _cut(rng: np.random.Generator, items: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
+  borders = np.round(np.cumsum(shares)[:-1] * len(items)).astype(int)
+  return np.split(rng.permutation(items), borders)
+
+
+def _dirichlet(rng, labels, num_clients, alpha) -> list[np.ndarray]:
+  pieces: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
+  for label in np.unique(labels):
+    shares = rng.dirichlet(np.full(num_clients, alpha))
+    for client, piece in enumerate(_cut(rng, np.flatnonzero(labels == label), shares)):
+      pieces[client].append(piece)
+  return [np.concatenate(p) for p in pieces]
+
+
+def _quantity(rng, labels, num_clients, alpha) -> list[np.ndarray]:
+  shares = rng.dirichlet(np.full(num_clients, alpha))
+  return _cut(rng, np.arange(len(labels)), shares)
+
+
+def label_counts(labels: np.ndarray, parts: Sequence[np.ndarray], num_classes: int) -> np.ndarray:
+  """How many images of each class each client holds, int [clients, classes]."""
+  return np.stack([np.bincount(labels[part], minlength=num_classes) for part in parts])

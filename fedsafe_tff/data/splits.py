@@ -1,0 +1,117 @@
+"""Four disjoint parts: the clients' training, server adaptation, evaluation, validation."""
+
+import dataclasses
+
+import numpy as np
+
+from fedsafe_tff.data import seeds
+from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.errors import UserError
+
+METHODS = ("grouped", "published")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+  """Indices into an `ImageSet`, disjoint, sorted."""
+
+  train: np.ndarray
+  adaptation: np.ndarray
+  evaluation: np.ndarray
+  validation: np.ndarray
+
+  def sizes(self) -> dict[str, int]:
+    """Number of images of each part."""
+    return {f.name: len(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def split(
+  image_set: ImageSet,
+  *,
+  method: str,
+  evaluation_fraction: float,
+  adaptation_fraction: float,
+  validation_fraction: float,
+  seed: int,
+) -> Parts:
+  """Splits images so that near-duplicates never fall on two sides.
+
+  Args:
+    image_set: The images with their near-duplicate groups.
+    method: "grouped" draws all parts; "published" takes the data set's own test part for
+      evaluation, copies and all, and draws the others from its training part.
+    evaluation_fraction: Share of all images for evaluation, with "grouped".
+    adaptation_fraction: Share of what is split for the server.
+    validation_fraction: Share of what is split for validation.
+    seed: Of the draw.
+
+  Returns:
+    The parts; each holds every class in about the proportions of the whole.
+
+  Raises:
+    UserError: No published split, or too few groups of a class for four parts.
+  """
+  if method not in METHODS:
+    raise UserError(f"--split={method} is unknown: choose one of {', '.join(METHODS)}")
+  everything = np.arange(len(image_set))
+  fractions = {"adaptation": adaptation_fraction, "validation": validation_fraction}
+  evaluation = None
+  if method == "published":
+    if image_set.published_test is None or not image_set.published_test.any():
+      raise UserError("--split=published: this data set has no test part of its own; use grouped")
+    evaluation = everything[image_set.published_test]
+    everything = everything[~image_set.published_test]
+  else:
+    fractions["evaluation"] = evaluation_fraction
+  drawn = _draw_groups(image_set, everything, fractions, seed)
+  parts = Parts(
+    train=drawn["train"],
+    adaptation=drawn["adaptation"],
+    evaluation=drawn["evaluation"] if evaluation is None else evaluation,
+    validation=drawn["validation"],
+  )
+  for name in ("train", "adaptation", "evaluation", "validation"):
+    present = np.unique(image_set.labels[getattr(parts, name)])
+    for label, class_name in enumerate(image_set.class_names):
+      if label not in present:
+        raise UserError(
+          f"class {class_name} has too few images: none is left for {name}; add images, or "
+          f"raise the fraction of {name}"
+        )
+  return parts
+
+
+def _draw_groups(
+  image_set: ImageSet, indices: np.ndarray, fractions: dict[str, float], seed: int
+) -> dict[str, np.ndarray]:
+  """Deals whole groups to the parts, class by class, always to the part that lacks most."""
+  rng = seeds.generator(seed, "split")
+  parts: dict[str, list[np.ndarray]] = {name: [] for name in (*fractions, "train")}
+  share = fractions | {"train": 1.0 - sum(fractions.values())}
+  members: dict[int, list[int]] = {}
+  for index in indices:
+    members.setdefault(int(image_set.groups[index]), []).append(int(index))
+  by_class: dict[int, list[list[int]]] = {}
+  for group in members.values():
+    # A group may span classes (SOURCE.md knows two such pairs): its majority decides.
+    label = int(np.bincount(image_set.labels[group]).argmax())
+    by_class.setdefault(label, []).append(group)
+  for label in sorted(by_class):
+    groups = by_class[label]
+    total = sum(len(group) for group in groups)
+    order = rng.permutation(len(groups))
+    # Large groups first: the small ones then even out the sizes.
+    order = sorted(order, key=lambda i: -len(groups[i]))
+    lacking = {name: share[name] * total for name in share}
+    for i in order:
+      name = max(lacking, key=lambda n: (lacking[n], n))
+      if len(groups[i]) == 1 and lacking[name] > 0:
+        # Singles go at random, in proportion to what each part still lacks.
+        weights = np.array([max(lacking[n], 0.0) for n in lacking])
+        name = list(lacking)[rng.choice(len(weights), p=weights / weights.sum())]
+      parts[name].append(np.array(groups[i]))
+      lacking[name] -= len(groups[i])
+  return {
+    name: np.sort(np.concatenate(groups)) if groups else np.array([], np.int64)
+    for name, groups in parts.items()
+  }

@@ -1,0 +1,49 @@
+"""Predictions, loss and accuracy over a set of images; dropout is always off."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff.models.functional import FunctionalModel
+
+
+class Scorer:
+  """Compiled forward passes of one model; weights are arguments, so copies share the graph."""
+
+  def __init__(self, model: FunctionalModel, batch_size: int = 64):
+    self._batch_size = batch_size
+    images = tf.TensorSpec([None, *model.input_shape], tf.float32)
+    self._logits = tf.function(
+      lambda weights, x: model.apply(weights, x),
+      input_signature=[model.weight_specs(), images],
+    )
+
+  def logits(self, weights: Sequence[tf.Tensor], images: np.ndarray) -> np.ndarray:
+    """Logits, float32 [n, classes], of uint8 images or float32 images in [0, 1]."""
+    weights = tuple(tf.convert_to_tensor(w) for w in weights)
+    parts = [
+      self._logits(weights, to_float(images[start : start + self._batch_size])).numpy()
+      for start in range(0, len(images), self._batch_size)
+    ]
+    return np.concatenate(parts)
+
+  def predict(self, weights: Sequence[tf.Tensor], images: np.ndarray) -> np.ndarray:
+    """Predicted labels, int32 [n]."""
+    return self.logits(weights, images).argmax(axis=1).astype(np.int32)
+
+  def loss_and_accuracy(
+    self, weights: Sequence[tf.Tensor], images: np.ndarray, labels: np.ndarray
+  ) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy."""
+    logits = self.logits(weights, images).astype(np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+
+def to_float(images: np.ndarray) -> tf.Tensor:
+  """uint8 images to float32 in [0, 1], by the same operation as in training."""
+  if images.dtype == np.uint8:
+    return tf.cast(images, tf.float32) / 255.0
+  return tf.convert_to_tensor(images, tf.float32)

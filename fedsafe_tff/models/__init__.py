@@ -1,0 +1,1 @@
+"""Functional models: the paper's CNN, and an adapter for any Keras model."""

@@ -1,0 +1,56 @@
+"""The one form of a model that local training, attacks, the server and evaluation share."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+Weights = tuple[tf.Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FunctionalModel:
+  """A model as two pure functions; it holds no variables.
+
+  Attributes:
+    name: A short name, for manifests.
+    input_shape: (height, width, channels) of an image.
+    num_classes: Number of classes, the last dimension of the logits.
+    init_fn: Key (int32 [2]) to weights, a tuple of float32 tensors.
+    apply_fn: (weights, images, key or None, training) to logits.
+  """
+
+  name: str
+  input_shape: tuple[int, int, int]
+  num_classes: int
+  init_fn: Callable[[tf.Tensor], Weights]
+  apply_fn: Callable[[Sequence[tf.Tensor], tf.Tensor, tf.Tensor | None, bool], tf.Tensor]
+
+  def init(self, key: tf.Tensor) -> Weights:
+    """Draws initial weights from `key`, int32 [2]."""
+    return tuple(self.init_fn(key))
+
+  def apply(
+    self,
+    weights: Sequence[tf.Tensor],
+    images: tf.Tensor,
+    *,
+    seed: tf.Tensor | None = None,
+    training: bool = False,
+  ) -> tf.Tensor:
+    """Computes logits, float32 [n, num_classes].
+
+    Args:
+      weights: As `init` returns them.
+      images: float32 [n, height, width, channels] in [0, 1]; normalisation happens inside.
+      seed: Key of the dropout masks, int32 [2]; needed when `training`.
+      training: Whether dropout is on. Attacks and evaluation leave it off.
+    """
+    if training and seed is None:
+      raise ValueError("a training pass needs a key for its dropout masks")
+    return self.apply_fn(weights, images, seed, training)
+
+  def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
+    """Shapes and dtypes of the weights, without computing them."""
+    outputs = tf.function(self.init).get_concrete_function(tf.TensorSpec([2], tf.int32))
+    return tuple(tf.TensorSpec(o.shape, o.dtype) for o in outputs.structured_outputs)
