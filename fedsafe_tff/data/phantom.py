@@ -1,10 +1,10 @@
 """The embedded default data: brain-like slices drawn from a seed, with and without tumours.
 
 Every slice has a skull, grey and white matter, ventricles, texture and scanner noise, all varied
-in place, size, tilt and brightness. The kinds of tumour differ in place, shape and texture, as the
-real ones do: *glioma*, ragged and mottled, deep in a hemisphere; *meningioma*, smooth and bright, at
-the skull; *pituitary*, small and round, in the midline. Distractors (bright vessels, dark spots) and
-tumours of low contrast keep a classifier from being perfect.
+in place, size, tilt and brightness. The kinds of tumour differ in place, shape and texture, as
+the real ones do: *glioma*, ragged and mottled, deep in a hemisphere; *meningioma*, smooth and
+bright, at the skull; *pituitary*, small and round, in the midline. Distractors (bright vessels,
+dark spots) and tumours of low contrast keep a classifier from being perfect.
 """
 
 import numpy as np

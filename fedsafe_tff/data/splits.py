@@ -84,7 +84,7 @@ def split(
 def _draw_groups(
   image_set: ImageSet, indices: np.ndarray, fractions: dict[str, float], seed: int
 ) -> dict[str, np.ndarray]:
-  """Deals whole groups to the parts, class by class, always to the part that lacks most."""
+  """Deals whole groups to the parts, class by class, until each part has its share."""
   rng = seeds.generator(seed, "split")
   parts: dict[str, list[np.ndarray]] = {name: [] for name in (*fractions, "train")}
   share = fractions | {"train": 1.0 - sum(fractions.values())}
@@ -99,16 +99,12 @@ def _draw_groups(
   for label in sorted(by_class):
     groups = by_class[label]
     total = sum(len(group) for group in groups)
-    order = rng.permutation(len(groups))
-    # Large groups first: the small ones then even out the sizes.
-    order = sorted(order, key=lambda i: -len(groups[i]))
     lacking = {name: share[name] * total for name in share}
-    for i in order:
-      name = max(lacking, key=lambda n: (lacking[n], n))
-      if len(groups[i]) == 1 and lacking[name] > 0:
-        # Singles go at random, in proportion to what each part still lacks.
-        weights = np.array([max(lacking[n], 0.0) for n in lacking])
-        name = list(lacking)[rng.choice(len(weights), p=weights / weights.sum())]
+    for i in rng.permutation(len(groups)):
+      # In proportion to what each part lacks, whatever the group's size: were large groups dealt
+      # first, copies would gather in the largest part and evaluation would be on singles alone.
+      weights = np.array([max(amount, 0.0) for amount in lacking.values()])
+      name = list(lacking)[rng.choice(len(weights), p=weights / weights.sum())]
       parts[name].append(np.array(groups[i]))
       lacking[name] -= len(groups[i])
   return {
