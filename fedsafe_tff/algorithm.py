@@ -93,9 +93,9 @@ def build_fedsafe(
     The three computations.
   """
   specs = model.weight_specs()
-  weights_type = tff.to_type([
-    tff.TensorType(s.dtype.as_numpy_dtype, s.shape.as_list()) for s in specs
-  ])
+  weights_type = tff.to_type(
+    [tff.TensorType(s.dtype.as_numpy_dtype, s.shape.as_list()) for s in specs]
+  )
   upload_type = weights_type
   aggregation = aggregator.create(upload_type, tff.TensorType(np.float32))
   key_type = tff.TensorType(np.int32, [2])

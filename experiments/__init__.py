@@ -1,0 +1,1 @@
+"""Thin binaries: `python -m experiments.NAME --help`."""

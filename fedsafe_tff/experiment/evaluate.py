@@ -1,0 +1,118 @@
+"""Attacks the trained copies and writes what came of it into the run folder."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedsafe_tff import keys
+from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.config import Config
+from fedsafe_tff.data import seeds
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.evaluation.examples import triptych
+from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.experiment import run_dir as run_dir_lib
+from fedsafe_tff.experiment.prepare import Prepared
+
+_EXAMPLE_EPS = 0.03  # Figure 1 of the paper
+_EXAMPLE_CANDIDATES = 64
+
+
+def attack_specs(config: Config) -> list[AttackSpec]:
+  """Every attack at every size, in the order of the flags."""
+  specs = []
+  for name in config.attacks.split(","):
+    for eps in config.attack_eps:
+      if name == "fgsm":
+        specs.append(AttackSpec("fgsm", eps, steps=1, labels=config.attack_labels))
+      else:
+        specs.append(
+          AttackSpec(
+            "pgd",
+            eps,
+            steps=config.attack_steps,
+            step_size=config.attack_step_size,
+            random_start=config.attack_random_start,
+            restarts=config.attack_restarts,
+            labels=config.attack_labels,
+          )
+        )
+  return specs
+
+
+def evaluate(
+  config: Config,
+  prepared: Prepared,
+  weights: Sequence[np.ndarray],
+  copies: Sequence[Sequence[np.ndarray]],
+  path: pathlib.Path,
+  log: Callable[[str], None],
+) -> dict[str, Any]:
+  """Every client in turn is the adversary on the copy that it received.
+
+  Args:
+    config: The run's settings.
+    prepared: Data and model.
+    weights: The global model.
+    copies: What each client received.
+    path: The run folder; `evaluation.json`, `transfer_matrix.csv` and `examples.npz` go there.
+    log: Is told of each attack.
+
+  Returns:
+    Contents of `evaluation.json`.
+  """
+  images, labels = prepared.images("evaluation")
+  scorer = Scorer(prepared.model, config.evaluation_batch_size)
+  _, clean = scorer.loss_and_accuracy(weights, images, labels)
+  if 0 < config.attack_images < len(labels):
+    rng = seeds.generator(config.seed, "evaluation/attacked")
+    chosen = np.sort(rng.permutation(len(labels))[: config.attack_images])
+    images, labels = images[chosen], labels[chosen]
+  key = keys.fold(keys.root(config.seed), keys.EVALUATION)
+  evaluator = Evaluator(
+    prepared.model, copies, images, labels, key=key, batch_size=config.evaluation_batch_size
+  )
+  results, rows = [], []
+  specs = attack_specs(config)
+  for number, spec in enumerate(specs, 1):
+    result = evaluator.attack(spec)
+    results.append(result.summary())
+    rows += result.rows()
+    log(
+      f"attack {number}/{len(specs)}: {spec.name} eps {spec.eps:g}, "
+      f"self-ASR {results[-1]['asr_self']:.3f}"
+    )
+  evaluation = {
+    "clean_accuracy_global": clean,
+    "clean_accuracy_clients": evaluator.clean_accuracy().tolist(),
+    "attacked_images": len(labels),
+    "majority_class": prepared.trivial["majority_class"],
+    "trivial_baselines": prepared.trivial,
+    "results": results,
+  }
+  (path / "transfer_matrix.csv").unlink(missing_ok=True)
+  run_dir_lib.CsvTable(path / "transfer_matrix.csv", run_dir_lib.TRANSFER).append(rows)
+  _write_examples(prepared, copies[0], images, labels, key, path)
+  run_dir_lib.write_json(path / "evaluation.json", evaluation)
+  return evaluation
+
+
+def _write_examples(prepared, copy, images, labels, key, path) -> None:
+  """Figure 1: FGSM at eps 0.03 on the first client's copy."""
+  spec = AttackSpec("fgsm", _EXAMPLE_EPS, steps=1)
+  some = slice(0, _EXAMPLE_CANDIDATES)
+  if len(labels) > _EXAMPLE_CANDIDATES:
+    # Files come class by class: take from all over.
+    some = np.linspace(0, len(labels) - 1, _EXAMPLE_CANDIDATES).astype(int)
+  examples = triptych(prepared.model, copy, images[some], labels[some], spec, key)
+  with atomic_path(path / "examples.npz") as temporary, temporary.open("wb") as file:
+    np.savez(
+      file,
+      **examples,
+      eps=np.float32(spec.eps),
+      attack=np.array(spec.name),
+      class_names=np.array(prepared.image_set.class_names),
+    )

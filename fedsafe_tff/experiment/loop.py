@@ -1,0 +1,161 @@
+"""The round loop: checkpoints, metrics, progress, resume, a clean stop."""
+
+import asyncio
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import adaptation, client_work
+from fedsafe_tff.config import Config
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.experiment import run_dir as run_dir_lib
+from fedsafe_tff.experiment.noise import Noise
+from fedsafe_tff.experiment.prepare import Prepared
+from fedsafe_tff.experiment.trainers import Trainer, learning_rate
+from fedsafe_tff.report.progress import Progress
+from fedsafe_tff.runtime.signals import StopRequest
+
+
+class Checkpoints:
+  """States on disk, by round, through TFF's program-state manager."""
+
+  def __init__(self, folder: pathlib.Path, keep: int):
+    self._manager = tff.program.FileProgramStateManager(
+      str(folder), keep_total=keep, keep_first=False
+    )
+
+  def newest(self, structure: Any) -> tuple[Any, int]:
+    """The newest readable state and its round, else (`structure`, 0)."""
+    versions = asyncio.run(self._manager.get_versions()) or []
+    for version in sorted(versions, reverse=True):
+      try:
+        return asyncio.run(self._manager.load(version, structure)), version
+      except Exception as error:  # the one before may still be whole
+        unreadable = error
+    if versions:
+      raise UserError(
+        f"no checkpoint of {sorted(versions)} can be read ({unreadable}): start in another "
+        "--run_dir"
+      )
+    return structure, 0
+
+  def save(self, state: Any, version: int) -> None:
+    """Writes a state; what can't be written is a UserError."""
+    try:
+      asyncio.run(self._manager.save(state, version))
+    except tff.program.ProgramStateExistsError:
+      pass
+    except (OSError, tf.errors.OpError) as error:
+      raise UserError(
+        f"checkpoint of round {version} can't be written ({error}): free space, then run the same "
+        "command to continue"
+      ) from None
+
+
+def train(
+  config: Config,
+  prepared: Prepared,
+  noise: Noise,
+  trainer: Trainer,
+  path: pathlib.Path,
+  progress: Progress,
+  stop: StopRequest,
+) -> Any | None:
+  """Runs the rounds that are left.
+
+  Args:
+    config: The run's settings.
+    prepared: Data and model.
+    noise: Its noise and accounting.
+    trainer: The algorithm.
+    path: The run folder.
+    progress: Shows each round.
+    stop: Is looked at between rounds.
+
+  Returns:
+    The last state; None when the run was stopped before its last round.
+
+  Raises:
+    UserError: A client's loss is not a number; its last good checkpoint stays.
+  """
+  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
+  state, done = checkpoints.newest(trainer.initialize())
+  if done:
+    progress.note(f"continuing after round {done} of {config.rounds}")
+  metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
+  clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
+  scorer = Scorer(prepared.model, config.evaluation_batch_size)
+  validation = prepared.images("validation")
+  events = tf.summary.create_file_writer(str(path / "tensorboard"))
+  progress.start(config.rounds, done)
+  for index in range(done, config.rounds):
+    if stop.requested:
+      return None
+    started = time.monotonic()
+    state, outcome = trainer.next(state, index)
+    number = index + 1
+    _check_finite(outcome["clients"], number, path)
+    row = _metrics_row(config, noise, outcome, number)
+    row["validation_loss"], row["validation_accuracy"] = scorer.loss_and_accuracy(
+      trainer.weights(state), *validation
+    )
+    row["seconds"] = round(time.monotonic() - started, 3)
+    metrics_table.append([row])
+    clients_table.append(_client_rows(outcome["clients"], number))
+    with events.as_default(step=number):
+      for name, value in row.items():
+        if name != "round" and value is not None:
+          tf.summary.scalar(name, value)
+    events.flush()
+    checkpoints.save(state, number)
+    progress.round(number, row)
+  return state
+
+
+def _check_finite(clients: np.ndarray, number: int, path: pathlib.Path) -> None:
+  losses = clients[:, client_work.METRICS.index("loss")]
+  bad = np.flatnonzero(~np.isfinite(losses))
+  if bad.size:
+    raise UserError(
+      f"round {number}: the loss of client {bad[0]} is {losses[bad[0]]}: lower --learning_rate "
+      f"or the noise; the last good checkpoint stays in {path / 'checkpoints'}"
+    )
+
+
+def _metrics_row(
+  config: Config, noise: Noise, outcome: dict[str, np.ndarray], number: int
+) -> dict[str, Any]:
+  clients = outcome["clients"].astype(np.float64)
+  column = {name: clients[:, i] for i, name in enumerate(client_work.METRICS)}
+  share = column["num_examples"] / column["num_examples"].sum()
+  adapted = outcome["adaptation"]
+  row: dict[str, Any] = dict.fromkeys(run_dir_lib.METRICS)
+  row |= {
+    "round": number,
+    "train_loss": float((share * column["loss"]).sum()),
+    "train_accuracy": float((share * column["accuracy"]).sum()),
+    "learning_rate": learning_rate(config, number - 1),
+    "epsilon": noise.epsilon(number),
+    "epsilon_paper": noise.paper_epsilon(number),
+    "adapted": int(adapted is not None),
+  }
+  if config.clip_norm > 0 and np.isfinite(column["clipped"]).all():
+    row["clipped_share"] = float(column["clipped"].mean())
+  if adapted is not None:
+    values = dict(zip(adaptation.METRICS, adapted.tolist()))
+    row["adaptation_loss"] = values["adaptation_loss"]
+    row["adaptation_accuracy"] = values["adaptation_accuracy"]
+  return row
+
+
+def _client_rows(clients: np.ndarray, number: int) -> list[dict[str, Any]]:
+  return [
+    {"round": number, "client": client}
+    | {name: float(value) for name, value in zip(client_work.METRICS, values)}
+    for client, values in enumerate(clients)
+  ]

@@ -1,0 +1,134 @@
+"""From a config to data on disk, a model and the numbers that depend on both."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from fedsafe_tff.config import Config
+from fedsafe_tff.data import loading, partition, shards, splits
+from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.leaks import Leaks, count_leaks
+from fedsafe_tff.data.trivial import trivial_baselines
+from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.models.registry import build_model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+  """All that a run needs before its first round.
+
+  Attributes:
+    image_set: The images.
+    parts: Indices of the four parts.
+    clients: For each client, indices of its images.
+    store: The shards on disk.
+    model: The functional model.
+    data_hash: Hash of images, labels and groups.
+    leaks: Copies across the published split, if there is one.
+    trivial: Accuracy of the trivial baselines on the evaluation part.
+    min_images: Size m of the smallest client.
+  """
+
+  image_set: ImageSet
+  parts: splits.Parts
+  clients: list[np.ndarray]
+  store: shards.ShardStore
+  model: FunctionalModel
+  data_hash: str
+  leaks: Leaks | None
+  trivial: dict[str, float]
+  min_images: int
+
+  def images(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a part."""
+    indices = getattr(self.parts, part)
+    return self.image_set.images[indices], self.image_set.labels[indices]
+
+  def partition_facts(self) -> dict:
+    """Contents of `partition.json`."""
+    classes = len(self.image_set.class_names)
+    counts = partition.label_counts(self.image_set.labels, self.clients, classes)
+    return {
+      "class_names": list(self.image_set.class_names),
+      "clients": counts.tolist(),
+      "parts": self.parts.sizes(),
+    }
+
+
+def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
+  """Loads, splits, deals out and writes shards; builds the model.
+
+  Args:
+    config: The run's settings.
+    log: Is told what is found.
+
+  Raises:
+    UserError: Whatever is wrong with data, split, partition or model.
+  """
+  spec = loading.DataSpec(
+    dataset=config.dataset,
+    task=config.task,
+    data_dir=config.data_dir,
+    image_size=config.image_size,
+    num_images=config.num_images,
+    skip_bad_images=config.skip_bad_images,
+    seed=config.seed,
+  )
+  image_set = loading.load(spec, cache_dir=config.cache_dir, progress=log)
+  if image_set.skipped:
+    log(f"skipped {len(image_set.skipped)} unreadable images, first {image_set.skipped[0]}")
+  leaks = count_leaks(image_set)
+  if leaks is not None and leaks.near_copies:
+    log(leaks.sentence())
+  parts = splits.split(
+    image_set,
+    method=config.split,
+    evaluation_fraction=config.evaluation_fraction,
+    adaptation_fraction=config.adaptation_fraction,
+    validation_fraction=config.validation_fraction,
+    seed=config.seed,
+  )
+  dealt = partition.partition(
+    image_set.labels[parts.train],
+    num_clients=config.num_clients,
+    method=config.partition,
+    alpha=config.dirichlet_alpha,
+    min_images=config.min_client_images,
+    seed=config.seed,
+  )
+  clients = [parts.train[positions] for positions in dealt]
+  data_hash = image_set.content_hash()
+  files = {
+    shards.client_name(client): (image_set.images[rows], image_set.labels[rows])
+    for client, rows in enumerate(clients)
+  }
+  server = image_set.images[parts.adaptation], image_set.labels[parts.adaptation]
+  store = shards.build(config.cache_dir, data_hash, files | {shards.SERVER: server})
+  # The server normalises by its own images: the clients' statistics stay with them.
+  pixels = server[0].astype(np.float64) / 255.0
+  model = build_model(
+    config.model,
+    input_shape=image_set.image_shape,
+    num_classes=len(image_set.class_names),
+    conv_widths=config.conv_widths,
+    dense_widths=config.dense_widths,
+    dropout=config.dropout,
+    mean=tuple(pixels.mean(axis=(0, 1, 2))),
+    stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
+  )
+  trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
+  sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())
+  log(f"{len(image_set)} images {image_set.image_shape}: {sizes}")
+  log("trivial baselines: " + ", ".join(f"{name} {score:.3f}" for name, score in trivial.items()))
+  return Prepared(
+    image_set=image_set,
+    parts=parts,
+    clients=clients,
+    store=store,
+    model=model,
+    data_hash=data_hash,
+    leaks=leaks,
+    trivial=trivial,
+    min_images=min(map(len, clients)),
+  )

@@ -1,0 +1,118 @@
+"""A whole run: prepare, train, evaluate, report."""
+
+import datetime
+import json
+import pathlib
+import time
+
+from fedsafe_tff.config import Config
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.report.progress import Progress
+
+
+class Stopped(Exception):
+  """The user stopped the run; it can be continued."""
+
+
+def run(config: Config) -> pathlib.Path:
+  """Runs or continues a run and builds its report.
+
+  Args:
+    config: The settings; the run folder belongs to them.
+
+  Returns:
+    The run folder.
+
+  Raises:
+    UserError: What the user can mend.
+    Stopped: After Ctrl-C or SIGTERM; the last finished round is saved.
+  """
+  from fedsafe_tff.experiment import run_dir as run_dir_lib
+
+  path = run_dir_lib.open_run_dir(config)
+  with Progress() as progress:
+    progress.note(f"run folder {path}")
+    if _finished(path):
+      progress.note("this run is complete: nothing to train, the report is built anew")
+    else:
+      _train_and_evaluate(config, path, progress)
+  from fedsafe_tff.report.build import build
+
+  build(path)
+  return path
+
+
+def _finished(path: pathlib.Path) -> bool:
+  try:
+    return "finished" in json.loads((path / "manifest.json").read_text())
+  except (OSError, ValueError):
+    return False
+
+
+def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) -> None:
+  # TensorFlow and TFF take seconds to import: only a run that trains pays for them.
+  import tensorflow as tf
+
+  from fedsafe_tff.experiment import evaluate as evaluate_lib
+  from fedsafe_tff.experiment import loop, run_dir, trainers
+  from fedsafe_tff.experiment.noise import Noise
+  from fedsafe_tff.experiment.prepare import prepare
+  from fedsafe_tff.runtime.native import NativeRuntime
+  from fedsafe_tff.runtime.signals import graceful_stop
+
+  started = time.monotonic()
+  if config.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+  with graceful_stop() as stop:
+    prepared = prepare(config, progress.note)
+    _check_same_data(path, prepared.data_hash)
+    noise = Noise.from_config(config, prepared.min_images)
+    run_dir.write_json(path / "partition.json", prepared.partition_facts())
+    run_dir.write_manifest(
+      path,
+      seeds={"seed": config.seed},
+      data_hash=prepared.data_hash,
+      data={
+        "images": len(prepared.image_set),
+        "shape": list(prepared.image_set.image_shape),
+        "parts": prepared.parts.sizes(),
+        "class_names": list(prepared.image_set.class_names),
+        "skipped": list(prepared.image_set.skipped),
+        "leaks": prepared.leaks.sentence() if prepared.leaks else None,
+      },
+      trivial_baselines=prepared.trivial,
+      noise={"uplink_sigma": noise.uplink_sigma, "downlink_sigma": noise.downlink_sigma},
+      privacy=noise.statement(config.rounds),
+      model=prepared.model.name,
+      threads=config.threads or None,
+      started=_now(),
+    )
+    for line in noise.statement(config.rounds):
+      progress.note(line)
+    log_path = path / "worker.log"
+    with NativeRuntime(log_path, threads=config.threads, log=progress.note) as runtime:
+      trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
+      state = loop.train(config, prepared, noise, trainer, path, progress, stop)
+      if state is None or stop.requested:
+        raise Stopped(
+          f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues"
+        )
+      weights, copies = trainer.weights(state), trainer.copies(state)
+    evaluate_lib.evaluate(config, prepared, weights, copies, path, progress.note)
+    seconds = round(time.monotonic() - started, 1)
+    run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+
+
+def _check_same_data(path: pathlib.Path, data_hash: str) -> None:
+  """Refuses to continue on other images than the run began with."""
+  file = path / "manifest.json"
+  before = json.loads(file.read_text()).get("data_hash") if file.is_file() else None
+  if before not in (None, data_hash):
+    raise UserError(
+      f"{path} was begun on other images (their hash differs): choose another --run_dir"
+    )
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Noise calibration as the paper has it, and accounting of what is provable."""

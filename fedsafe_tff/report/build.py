@@ -1,0 +1,85 @@
+"""Draws the plots of a run folder and writes its `report.html`, one file without network access."""
+
+import base64
+import json
+import pathlib
+
+import jinja2
+
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.report import plots, table
+from fedsafe_tff.report.run_folder import RunFolder
+
+_PLOTS = (
+  (
+    plots.asr_against_eps,
+    "Attack success rate against perturbation size",
+    "Share of labels that an attack changes, for the adversary's own copy and the others'.",
+  ),
+  (
+    plots.transfer_heatmap,
+    "Transfer matrix",
+    "Every client in turn is the adversary on the copy that it received; rows adversaries, "
+    "columns victims.",
+  ),
+  (
+    plots.triptych,
+    "Original, perturbation, adversarial example",
+    "Figure 1 of the paper, on the first client's copy; fooled images first.",
+  ),
+  (
+    plots.learning_curves,
+    "Learning curves",
+    "Loss and accuracy of the clients' training and of the global model on validation images.",
+  ),
+  (plots.client_labels, "Label distribution over the clients", "Training images of each client."),
+)
+
+
+def build(path: str | pathlib.Path) -> pathlib.Path:
+  """Builds the report of a run folder; what an interrupted run lacks is left out.
+
+  Returns:
+    Path of `report.html`.
+
+  Raises:
+    UserError: `path` is no run folder.
+  """
+  run = RunFolder.read(path)
+  pictures = []
+  for draw, title, text in _PLOTS:
+    png = draw(run)
+    if png is not None:
+      data = base64.b64encode(png.read_bytes()).decode()
+      pictures.append({"title": title, "text": text, "data": data})
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+  results = [
+    [table.cell(row.get(name), name) for name, _ in table.COLUMNS]
+    for row in run.evaluation.get("results", [])
+  ]
+  last_round = max((r["round"] for r in run.clients), default=None)
+  page = environment.get_template("report.html.jinja").render(
+    run=run,
+    headings=[heading for _, heading in table.COLUMNS],
+    legend=table.LEGEND,
+    results=results,
+    pictures=pictures,
+    clients=[r for r in run.clients if r["round"] == last_round],
+    command=_command(run),
+  )
+  report = run.path / "report.html"
+  with atomic_path(report) as temporary:
+    temporary.write_text(page, encoding="utf-8")
+  return report
+
+
+def _command(run: RunFolder) -> str:
+  words = run.manifest.get("command", [])[1:]
+  return " ".join(["python -m experiments.train", *words])
