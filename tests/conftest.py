@@ -20,3 +20,18 @@ def shared_data() -> pathlib.Path:
   if not (folder / "brain_tumor_mri").is_dir():
     pytest.skip(f"real data not found in {folder}: set FEDSAFE_DATA to the folder that holds it")
   return folder
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory):
+  """A native TFF runtime that all tests of a session share."""
+  from fedsafe_tff.runtime.native import NativeRuntime
+
+  with NativeRuntime(tmp_path_factory.mktemp("worker") / "worker.log") as native:
+    yield native
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory) -> str:
+  """A cache folder that all tests of a session share."""
+  return str(tmp_path_factory.mktemp("cache"))

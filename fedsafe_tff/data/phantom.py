@@ -44,7 +44,7 @@ def _inside(distance: np.ndarray, softness: float = 0.06) -> np.ndarray:
 
 def _tumour(rng: np.random.Generator, grid: np.ndarray, kind: str, radii, size: int):
   """A mask and a brightness for one tumour."""
-  contrast = rng.uniform(0.10, 0.32)
+  contrast = rng.uniform(0.18, 0.50)
   side = rng.choice([-1, 1])
   if kind == "glioma":
     center = (rng.uniform(-0.35, 0.35), side * rng.uniform(0.18, 0.4))
@@ -96,7 +96,7 @@ def draw_slice(rng: np.random.Generator, size: int, kind: str) -> np.ndarray:
     spot = _inside(
       _ellipse(grid, center, (radius, radius * rng.uniform(1, 2.5)), rng.uniform(0, 3))
     )
-    image += rng.choice([-1, 1]) * rng.uniform(0.05, 0.25) * brain * spot
+    image += rng.choice([-1, 1]) * rng.uniform(0.05, 0.20) * brain * spot
   if kind != "none":
     mask, brightness = _tumour(rng, grid, kind, radii, size)
     image += brain * mask * brightness

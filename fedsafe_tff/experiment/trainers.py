@@ -51,6 +51,7 @@ class FedSafeTrainer:
     self._config = config
     self._call = call
     self._clients = list(range(config.num_clients))
+    self._noisy = noise.downlink_sigma > 0
     local = config.defense == "local_adversarial_training"
     work = client_work.ClientWork(
       epochs=config.local_epochs,
@@ -127,7 +128,10 @@ class FedSafeTrainer:
 
   def copies(self, state: Any) -> list[Sequence[np.ndarray]]:
     """What each client receives for use."""
-    return list(self._call(self._computations.distribute, state, self._clients))
+    copies = self._call(self._computations.distribute, state, self._clients)
+    if self._noisy:
+      return list(copies)
+    return [tuple(copies)] * len(self._clients)  # a broadcast value comes back once
 
 
 class BaselineTrainer:

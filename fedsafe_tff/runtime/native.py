@@ -22,14 +22,14 @@ _POLL_SECONDS = 0.5
 
 
 class WorkerDied(RuntimeError):
-  """The worker died a second time; its exit and its log are named."""
+  """The worker died more often than it may; its exit and its log are named."""
 
 
 class NativeRuntime:
   """Runs TFF computations in a worker of its own; a context manager.
 
   While it is open it is TFF's default context on the thread that opened it (that context is
-  thread-local). Invoke computations through `call`, which survives one death of the worker.
+  thread-local). Invoke computations through `call`, which survives a death of the worker.
   """
 
   def __init__(
@@ -38,6 +38,7 @@ class NativeRuntime:
     *,
     threads: int = 0,
     max_clients: int = 0,
+    restarts: int = 1,
     log: Callable[[str], None] = lambda text: None,
   ):
     """Starts nothing yet.
@@ -46,6 +47,7 @@ class NativeRuntime:
       log_path: File for the worker's output.
       threads: Threads of TensorFlow in the worker; 0 means all cores.
       max_clients: Clients that run at the same time; 0 means no limit.
+      restarts: How often a worker that died is replaced.
       log: Is told when the worker is restarted.
     """
     self._log_path = log_path
@@ -54,7 +56,7 @@ class NativeRuntime:
     self._log = log
     self._worker: Worker | None = None
     self._channel: grpc.Channel | None = None
-    self._restarts = 0
+    self._restarts_left = restarts
 
   def __enter__(self) -> "NativeRuntime":
     self._open()
@@ -67,6 +69,10 @@ class NativeRuntime:
   def worker_pid(self) -> int:
     """Process id of the worker."""
     return self._worker.pid
+
+  def kill_worker(self) -> None:
+    """Kills the worker, from any thread; a call under way fails."""
+    os.kill(self._worker.pid, signal.SIGKILL)
 
   def _open(self) -> None:
     worker = Worker(self._log_path, threads=self._threads, max_clients=self._max_clients)
@@ -103,10 +109,10 @@ class NativeRuntime:
     return python_executor_stacks.ResourceManagingExecutorFactory(executor_for)
 
   def call(self, computation: tff.Computation, *arguments: Any) -> Any:
-    """Invokes `computation`; if the worker dies, restarts it once and invokes again.
+    """Invokes `computation`; if the worker dies, starts another and invokes again.
 
     Raises:
-      WorkerDied: It died a second time.
+      WorkerDied: It died more often than it may be replaced.
     """
     while True:
       try:
@@ -117,12 +123,12 @@ class NativeRuntime:
           raise
         code = self._worker.exit_code()
         how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-        if self._restarts:
+        if not self._restarts_left:
           raise WorkerDied(
-            f"the TFF worker died twice (now by {how}): out of memory? see {self._log_path}"
+            f"the TFF worker died again (by {how}): out of memory? see {self._log_path}"
           ) from error
-        self._restarts += 1
-        self._log(f"the TFF worker died ({how}): restarting it once and repeating the call")
+        self._restarts_left -= 1
+        self._log(f"the TFF worker died ({how}): starting another and repeating the call")
         self.close()
         self._open()
 

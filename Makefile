@@ -1,0 +1,80 @@
+# Set-up, tests and the demo. `make help` lists the targets.
+
+PYTHON = python3.11
+# More arguments for pytest or the demo: make test ARGS="-k attacks"
+ARGS =
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-input --no-deps --require-hashes
+# Copies of the requirements that the environment holds, written when an install has ended well.
+STAMP := $(VENV)/.installed-requirements.txt
+TEST_STAMP := $(VENV)/.installed-requirements-test.txt
+IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-test test test-slow lint demo build-files clean distclean
+
+# What is on the caller's path must not shadow what is pinned here.
+unexport PYTHONPATH PYTHONHOME
+
+help: ## list the targets
+	@echo "make TARGET, with TARGET one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "Python 3.11 is looked for as python3.11; elsewhere: make TARGET PYTHON=/path/to/python"
+
+setup: ## create .venv and install the pinned requirements.txt, if not done yet
+	@set -e; \
+	if cmp -s requirements.txt $(STAMP) && $(PY) -c '$(IS_311)' 2>/dev/null; then \
+	  echo "setup: $(VENV) holds what requirements.txt pins"; exit 0; \
+	fi; \
+	if ! "$(PYTHON)" -c '$(IS_311)' 2>/dev/null; then \
+	  found=$$("$(PYTHON)" --version 2>/dev/null) || found="not usable"; \
+	  echo "setup: Python 3.11 is needed, but $(PYTHON) is $$found:" \
+	    "install Python 3.11 or name it, make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	echo "setup: creating $(VENV) with $$("$(PYTHON)" --version)"; \
+	rm -f $(STAMP) $(TEST_STAMP); \
+	if ! "$(PYTHON)" -m venv --clear $(VENV); then \
+	  echo "setup: $(PYTHON) can't create a virtual environment:" \
+	    "install its venv module (Debian: apt install python3.11-venv)" >&2; exit 1; \
+	fi; \
+	echo "setup: installing requirements.txt, some minutes when nothing is cached"; \
+	$(PIP_INSTALL) -r requirements.txt; \
+	cp requirements.txt $(STAMP).part; mv $(STAMP).part $(STAMP); \
+	echo "setup: done"
+
+# --ignore-installed: a package that an interrupted install left half there is written anew.
+setup-test: setup
+	@set -e; \
+	if cmp -s requirements-test.txt $(TEST_STAMP); then exit 0; fi; \
+	echo "setup: installing requirements-test.txt"; \
+	rm -f $(TEST_STAMP); \
+	$(PIP_INSTALL) --ignore-installed -r requirements-test.txt; \
+	cp requirements-test.txt $(TEST_STAMP).part; mv $(TEST_STAMP).part $(TEST_STAMP); \
+	echo "setup: done"
+
+test: setup-test ## run the tests, except those marked slow
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup-test ## run the tests marked slow
+	$(PY) -m pytest -m slow $(ARGS)
+
+lint: setup-test ## check style with ruff
+	$(PY) -m ruff check .
+
+demo: setup ## run Algorithm 1 on the embedded data, into a new folder under runs/
+	$(PY) -m experiments.train --flagfile=flags/presets/demo.flags \
+	  --run_dir="runs/demo-$$(date +%Y%m%d-%H%M%S)-$$$$" $(ARGS)
+
+build-files: setup ## write Bazel's BUILD files anew from the imports
+	$(PY) -m tests.build_files --write
+
+clean: ## remove caches and build outputs; keeps .venv and runs/
+	rm -rf .cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name $(VENV) -prune -o -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	rm -rf $(VENV)

@@ -1,0 +1,142 @@
+"""Checks of the machine and of data folders, each a line that says what to do."""
+
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+
+_GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """Outcome of a check: what was found, or what to do."""
+
+  name: str
+  passed: bool
+  detail: str
+
+  def line(self) -> str:
+    """One line for the terminal."""
+    return f"{'ok  ' if self.passed else 'FAIL'} {self.name}: {self.detail}"
+
+
+def check_versions() -> Check:
+  """Python 3.11 and the pinned packages."""
+  names = ("tensorflow", "tensorflow-federated", "tensorflow-privacy", "numpy", "jaxlib")
+  found, missing = [f"python {sys.version.split()[0]}"], []
+  for name in names:
+    try:
+      found.append(f"{name} {importlib.metadata.version(name)}")
+    except importlib.metadata.PackageNotFoundError:
+      missing.append(name)
+  if missing:
+    return Check("versions", False, f"{', '.join(missing)} not installed: run make setup")
+  return Check("versions", sys.version_info[:2] in ((3, 10), (3, 11)), ", ".join(found))
+
+
+def check_memory(least_gib: float = 2.0) -> Check:
+  """Free memory."""
+  import psutil
+
+  free = psutil.virtual_memory().available / _GIB
+  detail = f"{free:.1f} GiB free"
+  return Check(
+    "memory",
+    free >= least_gib,
+    detail
+    + (
+      "" if free >= least_gib else f": at least {least_gib:g} GiB are needed, close other programs"
+    ),
+  )
+
+
+def check_disk(folder: str = ".", least_gib: float = 1.0) -> Check:
+  """Free disk space where runs are written."""
+  free = shutil.disk_usage(folder).free / _GIB
+  detail = f"{free:.1f} GiB free"
+  return Check(
+    "disk",
+    free >= least_gib,
+    detail + ("" if free >= least_gib else f": at least {least_gib:g} GiB are needed, free space"),
+  )
+
+
+def check_devices() -> Check:
+  """Devices that TensorFlow sees."""
+  import tensorflow as tf
+
+  kinds = [d.device_type for d in tf.config.list_physical_devices()]
+  counts = ", ".join(f"{kinds.count(k)} {k}" for k in sorted(set(kinds)))
+  return Check("devices", bool(kinds), f"{counts}, {os.cpu_count()} cores")
+
+
+def check_tff(time_limit: float, run_toy: Callable[[str], float] | None = None) -> Check:
+  """A TFF computation on three toy clients, in a worker of ours, under a time limit in seconds.
+
+  The worker must start in the main thread; a timer ends it when the limit passes.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    log_path = pathlib.Path(folder) / "worker.log"
+    try:
+      result = (run_toy or _toy_round)(str(log_path), time_limit)
+    except Exception as error:
+      return Check("tff", False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+  passed = abs(result - 2.0) < 1e-6
+  return Check(
+    "tff",
+    passed,
+    "a federated mean ran in the worker"
+    if passed
+    else f"a federated mean gave {result} instead of 2: reinstall with make setup",
+  )
+
+
+def _toy_round(log_path: str, time_limit: float) -> float:
+  import numpy as np
+  import tensorflow_federated as tff
+
+  from fedsafe_tff.runtime.native import NativeRuntime
+
+  @tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+  def mean(values):
+    return tff.federated_mean(values)
+
+  with NativeRuntime(log_path, restarts=0) as runtime:
+    timer = threading.Timer(time_limit, runtime.kill_worker)
+    timer.start()
+    try:
+      return float(runtime.call(mean, [1.0, 2.0, 3.0]))
+    finally:
+      timer.cancel()
+
+
+def check_data_dir(folder: str) -> Check:
+  """Whether a folder holds class folders with images that open."""
+  import PIL.Image
+
+  from fedsafe_tff.data.image_files import SUFFIXES
+
+  root = pathlib.Path(folder).expanduser()
+  name = f"data {folder}"
+  if not root.is_dir():
+    return Check(name, False, "no such folder: give the folder that holds the class folders")
+  counts: dict[str, int] = {}
+  for path in sorted(root.rglob("*")):
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+      key = str(path.parent.relative_to(root))
+      if key not in counts:
+        try:
+          with PIL.Image.open(path) as image:
+            image.load()
+        except (OSError, SyntaxError) as error:
+          return Check(name, False, f"{path} can't be read ({error}): replace it")
+      counts[key] = counts.get(key, 0) + 1
+  if len(counts) < 2:
+    return Check(name, False, f"{len(counts)} folders with images: expected one folder per class")
+  return Check(name, True, ", ".join(f"{k} {v}" for k, v in counts.items()))

@@ -1,0 +1,46 @@
+"""Metadata and packages; tool settings are in pyproject.toml, tested pins in requirements.txt."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+readme = pathlib.Path(__file__).parent / "README.md"
+
+setup(
+  name="fedsafe-tff",
+  version="0.1.0",
+  description="Fed-Safe: federated learning that withstands adversarial attacks, on TFF",
+  long_description=readme.read_text(encoding="utf-8") if readme.is_file() else "",
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  license_files=["LICENSE"],
+  packages=find_packages(include=["fedsafe_tff*", "flags*", "experiments*"]),
+  package_data={"fedsafe_tff.report": ["*.jinja"], "flags": ["presets/*.flags"]},
+  python_requires=">=3.11,<3.12",
+  install_requires=[
+    "absl-py>=1.0",
+    "dp-accounting>=0.4.3,<0.5",
+    "grpcio>=1.46",
+    "ImageHash>=4.3",
+    "jinja2>=3.1",
+    "matplotlib>=3.7",
+    "numpy>=1.25,<2",
+    "pillow>=10",
+    "portpicker>=1.6,<2",
+    "psutil>=5.9",
+    "pyarrow<18",
+    "rich>=13",
+    "scikit-learn>=1.3",
+    "scipy>=1.9",
+    "tensorboard>=2.14,<2.15",
+    "tensorflow>=2.14.1,<2.15",
+    "tensorflow-datasets>=4.9",
+    "tensorflow-federated>=0.87,<0.88",
+    "tensorflow-privacy>=0.9,<0.10",
+  ],
+  classifiers=[
+    "License :: OSI Approved :: Apache Software License",
+    "Programming Language :: Python :: 3.11",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+  ],
+)

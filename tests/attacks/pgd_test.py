@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.attacks.pgd import pgd
+from tests.attacks import linear
+
+X = np.random.default_rng(1).uniform(0, 1, (32, 2, 2, 1)).astype(np.float32)
+Y = (np.arange(32) % 2).astype(np.int32)
+
+
+def run(**keywords):
+  settings = {"eps": 0.1, "step_size": 0.03, "steps": 5} | keywords
+  return pgd(linear.logits_fn, tf.constant(X), tf.constant(Y), **settings).numpy()
+
+
+def test_pgd_is_equation_7():
+  x = X.astype(np.float64)
+  for _ in range(5):
+    x = x + 0.03 * np.sign(linear.gradient(x, Y))
+    x = np.clip(X + np.clip(x - X, -0.1, 0.1), 0, 1)
+  np.testing.assert_allclose(run(), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("random_start", [False, True])
+def test_pgd_stays_in_ball_and_range(random_start):
+  made = run(random_start=random_start, key=keys.root(3), step_size=0.2)
+  assert np.abs(made - X).max() <= 0.1 + 1e-6
+  assert made.min() >= 0 and made.max() <= 1
+
+
+def test_random_start_is_repeatable_and_uniform():
+  start = {"random_start": True, "steps": 1, "step_size": 0.0}
+  first, again, other = (run(key=keys.root(s), **start) for s in (1, 1, 2))
+  np.testing.assert_array_equal(first, again)
+  assert (first != other).any()
+  inner = (X > 0.1) & (X < 0.9)
+  offsets = (first - X)[inner] / 0.1
+  assert abs(offsets.mean()) < 0.2 and abs(offsets.std() - 1 / np.sqrt(3)) < 0.1
+
+
+def test_restarts_are_never_weaker():
+  def loss(x):
+    logits = linear.logits_fn(tf.constant(x))
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(Y, logits).numpy()
+
+  start = {"random_start": True, "steps": 1, "step_size": 0.01}
+  many = loss(run(key=keys.root(0), restarts=5, **start))
+  for index in range(5):
+    single = run(key=keys.fold(keys.root(0), index), **start)
+    assert (many >= loss(single) - 1e-6).all()
+
+
+def test_eps_may_be_a_tensor_inside_a_function():
+  @tf.function
+  def attack(eps):
+    return pgd(
+      linear.logits_fn, tf.constant(X), tf.constant(Y), eps=eps, step_size=eps / 5, steps=5
+    )
+
+  np.testing.assert_array_equal(attack(tf.constant(0.1)), run(step_size=np.float32(0.1) / 5))
+
+
+def test_random_start_needs_a_key():
+  with pytest.raises(ValueError, match="key"):
+    run(random_start=True)
