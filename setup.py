@@ -36,6 +36,7 @@ setup(
     "tensorflow>=2.14.1,<2.15",
     "tensorflow-datasets>=4.9",
     "tensorflow-federated>=0.87,<0.88",
+    "tensorflow-metadata<1.16",
     "tensorflow-privacy>=0.9,<0.10",
   ],
   classifiers=[

@@ -1,6 +1,6 @@
 """Checks this machine: versions, devices, a TFF round, memory, disk, data folders.
 
-python -m experiments.doctor [--time_limit=SECONDS] [DATA_DIR ...]
+python -m experiments.doctor [--time_limit=SECONDS] [--data_dir=FOLDER ...]
 
 One line per check; exit code 1 when a check fails.
 """
@@ -22,8 +22,11 @@ def doctor(arguments: Sequence[str]) -> int:
   flags.DEFINE_float(
     "time_limit", 60.0, "Seconds for the TFF round.", lower_bound=1.0, flag_values=values
   )
+  flags.DEFINE_multi_string(
+    "data_dir", [], "A folder of class folders; may be repeated.", flag_values=values
+  )
   try:
-    folders = values(["doctor", *arguments])[1:]
+    folders = values(["doctor", *arguments])[1:] + values.data_dir
   except flags.Error as error:
     raise UserError(" ".join(str(error).split())) from None
   from fedsafe_tff import diagnostics

@@ -33,12 +33,20 @@ def craft(
   Returns:
     Images in [0, 1], shaped as `x`.
   """
+  x = tf.convert_to_tensor(x)
   eps = spec.eps if eps is None else eps
   step_size = spec.effective_step_size if step_size is None else step_size
   if spec.labels == "predicted":
     y = tf.argmax(logits_fn(x), axis=1, output_type=tf.int32)
-  if spec.name == "fgsm":
-    return fgsm(logits_fn, x, y, eps=eps)
+  return _ATTACKS[spec.name](logits_fn, x, y, spec, key, eps, step_size)
+
+
+def _fgsm(logits_fn, x, y, spec, key, eps, step_size):
+  del spec, key, step_size
+  return fgsm(logits_fn, x, y, eps=eps)
+
+
+def _pgd(logits_fn, x, y, spec, key, eps, step_size):
   return pgd(
     logits_fn,
     x,
@@ -52,7 +60,20 @@ def craft(
   )
 
 
+# One entry per name that `AttackSpec` accepts.
+_ATTACKS = {"fgsm": _fgsm, "pgd": _pgd}
+
+
 def random_noise(x: tf.Tensor, key: tf.Tensor, *, eps: tf.Tensor | float) -> tf.Tensor:
-  """Moves every pixel by +eps or -eps at random: the same size as FGSM, without its direction."""
+  """Moves every pixel by +eps or -eps at random: the same size as FGSM, without its direction.
+
+  Args:
+    x: Images, float32 [n, h, w, c] in [0, 1].
+    key: int32 [2].
+    eps: Size, in pixels of [0, 1].
+
+  Returns:
+    Images in [0, 1], shaped as `x`.
+  """
   up = tf.random.stateless_uniform(tf.shape(x), key, alg=keys.ALG) < 0.5
   return tf.clip_by_value(x + tf.where(up, eps, -eps), 0.0, 1.0)

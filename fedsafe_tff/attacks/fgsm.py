@@ -17,4 +17,5 @@ def fgsm(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, *, eps: tf.Tensor | fl
   Returns:
     Adversarial images in [0, 1], shaped as `x`.
   """
+  x = tf.convert_to_tensor(x)
   return tf.clip_by_value(x + eps * tf.sign(input_gradient(logits_fn, x, y)), 0.0, 1.0)

@@ -21,9 +21,11 @@ def input_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor
   Returns:
     float32, shaped as `x`.
   """
+  x = tf.convert_to_tensor(x)
   with tf.GradientTape(watch_accessed_variables=False) as tape:
     tape.watch(x)
     loss = tf.reduce_sum(
       tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits_fn(x))
     )
-  return tape.gradient(loss, x)
+  # Logits that ignore the image have the gradient 0, not None.
+  return tape.gradient(loss, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -1,7 +1,8 @@
 """Projected gradient descent in the L-infinity ball (Eq. 7; Madry et al., arXiv:1706.06083).
 
-The order is step, project, clip, as in cleverhans, Foolbox and ART: from the same start the images
-are equal to theirs, bit for bit.
+The order is step, project, clip, as in Foolbox. cleverhans and ART clip once more, before they
+project; for eps up to 0.5 that changes no bit, since `1 - x` is exact in floating point where a
+pixel can reach 1. So from the same start the images are equal to all three, bit for bit.
 """
 
 import tensorflow as tf
@@ -37,10 +38,16 @@ def pgd(
 
   Returns:
     Adversarial images in [0, 1], shaped as `x`.
+
+  Raises:
+    ValueError: A random start without a key, or restarts without a random start.
   """
   if random_start and key is None:
     raise ValueError("a random start needs a key")
-  if restarts == 1 or not random_start:
+  if restarts > 1 and not random_start:
+    raise ValueError(f"{restarts} restarts from the same point are all alike: use random_start")
+  x = tf.convert_to_tensor(x)
+  if restarts == 1:
     return _climb(logits_fn, x, y, eps, step_size, steps, key if random_start else None)
 
   def attempt(index, best, best_loss):

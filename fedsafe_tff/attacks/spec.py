@@ -15,8 +15,11 @@ class AttackSpec:
     steps: PGD steps.
     step_size: PGD step in pixels of [0, 1]; 0 means eps / steps.
     random_start: Whether PGD starts at a random point of the ball.
-    restarts: PGD restarts, when the start is random.
+    restarts: PGD restarts; more than one needs a random start.
     labels: "true", or "predicted" for an adversary without labels.
+
+  Raises:
+    UserError: A value that is unknown or out of range.
   """
 
   name: str
@@ -42,6 +45,10 @@ class AttackSpec:
       if not value >= low or (high is not None and value > high):
         limit = f"between {low} and {high}" if high is not None else f"at least {low}"
         raise UserError(f"the attack's {field} is {value}, but must be {limit}")
+    if self.restarts > 1 and not self.random_start:
+      raise UserError(
+        f"the attack's {self.restarts} restarts would all be alike: set a random start too"
+      )
 
   @property
   def effective_step_size(self) -> float:

@@ -34,7 +34,11 @@ def require_folder(folder: str | pathlib.Path, layout: str) -> pathlib.Path:
   path = pathlib.Path(folder).expanduser()
   if not path.is_dir():
     raise UserError(f"--data_dir={folder} is not a folder: expected the layout {layout}")
-  if not any(path.iterdir()):
+  try:
+    empty = not any(path.iterdir())
+  except OSError as error:
+    raise UserError(f"--data_dir={folder} can't be listed ({error.strerror or error})") from None
+  if empty:
     raise UserError(f"--data_dir={folder} is empty: expected the layout {layout}")
   return path
 
@@ -84,6 +88,8 @@ def _decode(file: ImageFile, image_size: int, channels: int) -> _Decoded | str:
   try:
     with PIL.Image.open(file.path) as image:
       image.load()
+      if image.mode.startswith(("I", "F")):  # Pillow would clip these to white without a word
+        return f"pixels of mode {image.mode}, expected 8 bits per channel: convert it to 8 bits"
       source = np.asarray(image.convert("RGB"))
       gray = bool((source == source[..., :1]).all())
       mode = "L" if channels == 1 else "RGB"
@@ -96,7 +102,7 @@ def _decode(file: ImageFile, image_size: int, channels: int) -> _Decoded | str:
         hashes=hash_image(image),
         gray=gray,
       )
-  except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+  except (OSError, ValueError, SyntaxError, EOFError, PIL.Image.DecompressionBombError) as error:
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -27,6 +27,16 @@ def load(
   parts = (("train", False), ("test", True)) if split else ((".", False),)
   first = root / parts[0][0]
   classes = sorted(p.name for p in first.iterdir() if p.is_dir() and not p.name.startswith("."))
+  if split:
+    extra = sorted(
+      p.name for p in (root / "test").iterdir()
+      if p.is_dir() and not p.name.startswith(".") and p.name not in classes
+    )
+    if extra:
+      raise UserError(
+        f"{root}/test has class folders that {root}/train lacks: {', '.join(extra[:6])}; expected "
+        f"the same classes in both, as in {LAYOUT}"
+      )
   if len(classes) < 2:
     raise UserError(
       f"{first} has {len(classes)} class folders, at least 2 are needed: expected {LAYOUT}"

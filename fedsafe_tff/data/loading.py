@@ -14,7 +14,7 @@ from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import UserError
 
 # Part of every key: raise it when decoding, resizing, hashing or drawing changes.
-_VERSION = 1
+_VERSION = 2
 _DEFAULT_TASKS = {"brain_tumor": brain_tumor.DEFAULT_TASK, "phantom": phantom.DEFAULT_TASK}
 DATASETS = ("phantom", "brain_tumor", "pathology", "image_folder", "npz")
 
@@ -86,6 +86,11 @@ def _load(spec: DataSpec, progress) -> ImageSet:
 
 def _key(spec: DataSpec) -> str:
   """Hash of the spec and of the name, size and time of every file below its folder."""
+  # What does not change the images must not make them be decoded again.
+  if spec.dataset in ("brain_tumor", "image_folder"):
+    spec = dataclasses.replace(spec, seed=0, num_images=0)
+  elif spec.dataset == "pathology" and not (spec.data_dir and spec.num_images):
+    spec = dataclasses.replace(spec, seed=0)
   facts = dataclasses.asdict(spec) | {"version": _VERSION}
   root = pathlib.Path(spec.data_dir).expanduser() if spec.data_dir else None
   if root is not None and root.is_dir():

@@ -14,6 +14,7 @@ import scipy.sparse.csgraph
 
 HASH_SIZE = 16
 MAX_BITS = 10
+_ROWS = 1024  # compared with all others at a time, so that memory grows with n and not n^2
 HashPair = tuple[np.ndarray, np.ndarray]
 
 
@@ -27,15 +28,17 @@ def hash_image(image: PIL.Image.Image) -> HashPair:
 
 def near_groups(hashes: Sequence[HashPair], max_bits: int = MAX_BITS) -> np.ndarray:
   """Connected components of the images linked by both hashes, int64 [n]."""
-  linked = None
-  for kind in range(2):
-    bits = np.stack([pair[kind] for pair in hashes]).astype(np.float32)
-    # Bits that differ: those set in one of the two and not in the other.
-    distance = bits @ (1.0 - bits).T
-    distance += distance.T
-    near = distance <= max_bits
-    linked = near if linked is None else linked & near
+  kinds = [np.stack([pair[kind] for pair in hashes]).astype(np.float32) for kind in range(2)]
+  blocks = []
+  for start in range(0, len(hashes), _ROWS):
+    linked = True
+    for bits in kinds:
+      rows = bits[start : start + _ROWS]
+      # Bits that differ: those set in one of the two and not in the other.
+      distance = rows @ (1.0 - bits).T + (1.0 - rows) @ bits.T
+      linked = linked & (distance <= max_bits)
+    blocks.append(scipy.sparse.csr_matrix(linked))
   _, groups = scipy.sparse.csgraph.connected_components(
-    scipy.sparse.csr_matrix(linked), directed=False
+    scipy.sparse.vstack(blocks, format="csr"), directed=False
   )
   return groups.astype(np.int64)

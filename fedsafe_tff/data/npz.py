@@ -1,6 +1,7 @@
 """A user's own arrays, in one `.npz` file."""
 
 import pathlib
+import zipfile
 
 import numpy as np
 import PIL.Image
@@ -27,7 +28,7 @@ def load(path: str, *, image_size: int) -> ImageSet:
   try:
     with np.load(file, allow_pickle=False) as archive:
       arrays = dict(archive)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise UserError(f"{file} can't be read as npz ({error}): expected {LAYOUT}") from None
   missing = {"images", "labels"} - set(arrays)
   if missing:
@@ -45,6 +46,8 @@ def load(path: str, *, image_size: int) -> ImageSet:
       f"{file} has {len(images)} images and labels of shape {labels.shape} and type "
       f"{labels.dtype}: expected an integer label per image"
     )
+  if not len(labels):
+    raise UserError(f"{file} holds no images: expected {LAYOUT}")
   classes = int(labels.max()) + 1
   if labels.min() < 0 or classes < 2:
     raise UserError(f"{file} has labels from {labels.min()} to {labels.max()}: expected 0 to K-1")
@@ -56,6 +59,8 @@ def load(path: str, *, image_size: int) -> ImageSet:
       raise UserError(f"{file} has {optional} of another length than labels: give one per image")
   sizes = np.tile(np.array(images.shape[1:3], np.int32), [len(images), 1])
   pictures = [PIL.Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in images]
+  # Before resizing: two images may differ in what resizing takes away.
+  exact = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)[1].ravel()
   groups = arrays.get("groups")
   if groups is None:
     groups = near_groups([hash_image(picture) for picture in pictures])
@@ -68,7 +73,7 @@ def load(path: str, *, image_size: int) -> ImageSet:
     class_names=tuple(str(name) for name in names),
     names=tuple(f"{file.name}/{i}" for i in range(len(labels))),
     groups=groups.astype(np.int64),
-    exact=np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)[1].ravel(),
+    exact=exact,
     published_test=arrays["published_test"].astype(bool) if "published_test" in arrays else None,
     source_sizes=sizes,
   )

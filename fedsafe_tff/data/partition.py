@@ -41,6 +41,8 @@ def partition(
   count = len(labels)
   if method not in METHODS:
     raise UserError(f"--partition={method} is unknown: choose one of {', '.join(METHODS)}")
+  if num_clients < 1:
+    raise UserError(f"--num_clients={num_clients}: expected at least 1")
   if num_clients * min_images > count:
     raise UserError(
       f"{count} training images are too few for {num_clients} clients with at least "
@@ -48,6 +50,13 @@ def partition(
     )
   rng = seeds.generator(seed, f"partition/{method}")
   if method == "iid":
+    present, counts = np.unique(labels, return_counts=True)
+    if counts.min() < num_clients:
+      raise UserError(
+        f"class {present[counts.argmin()]} has {counts.min()} training images, too few for "
+        f"{num_clients} clients to hold one each, as iid means: lower --num_clients, or choose "
+        "another --partition"
+      )
     return [np.sort(p) for p in np.array_split(rng.permutation(count), num_clients)]
   if method == "shards":
     if 2 * num_clients > count:

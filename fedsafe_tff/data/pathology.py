@@ -49,8 +49,15 @@ def load(
   root = require_folder(data_dir, LAYOUT)
   files = list_parts(root, (("train", False), ("test", True)), ("0", "1"), LAYOUT)
   if num_images and num_images < len(files):
-    chosen = seeds.generator(seed, "pathology/draw").permutation(len(files))[:num_images]
-    files = [files[i] for i in np.sort(chosen)]
+    # Within each cell (part, label) a random order; files are taken by their rank in the cell, so
+    # that any number of them keeps the cells' proportions.
+    rng = seeds.generator(seed, "pathology/draw")
+    cells = np.array([2 * file.test + file.label for file in files])
+    rank = np.empty(len(files))
+    for cell in np.unique(cells):
+      members = np.flatnonzero(cells == cell)
+      rank[members] = (rng.permutation(len(members)) + 0.5) / len(members)
+    files = [files[i] for i in np.sort(np.argsort(rank, kind="stable")[:num_images])]
   return read_files(
     files,
     class_names=CLASS_NAMES,

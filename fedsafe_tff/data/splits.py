@@ -63,6 +63,9 @@ def split(
     everything = everything[~image_set.published_test]
   else:
     fractions["evaluation"] = evaluation_fraction
+  if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
+    given = ", ".join(f"{name} {value:g}" for name, value in fractions.items())
+    raise UserError(f"fractions {given} leave no images for training: their sum must be below 1")
   drawn = _draw_groups(image_set, everything, fractions, seed)
   parts = Parts(
     train=drawn["train"],

@@ -16,10 +16,10 @@ def read_patch_camelyon(
   Raises:
     UserError: The data set is neither prepared nor can it be downloaded.
   """
-  import tensorflow_datasets as tfds  # slow to import, and needed for this data set alone
-
   pixels, labels, names, hashes, test = [], [], [], [], []
   try:
+    import tensorflow_datasets as tfds  # slow to import, and needed for this data set alone
+
     for part, count in (("train", train_images), ("test", test_images)):
       data = tfds.load("patch_camelyon", split=f"{part}[:{count}]", shuffle_files=False)
       for index, example in enumerate(tfds.as_numpy(data.take(count))):

@@ -2,7 +2,7 @@
 
 A classifier that is no better than these has not learned the disease. On the MRI data "512x512
 pixels means tumour" alone scores 0.94 on the published glioma split, and on pathology a ridge
-regression on colour statistics about 0.82.
+regression on colour statistics reaches about 0.8.
 """
 
 import numpy as np
@@ -47,8 +47,10 @@ def trivial_baselines(
 
 
 def _color_statistics(images: np.ndarray) -> np.ndarray:
-  """Per channel mean, standard deviation and nine quantiles, [n, 11 c]."""
+  """Per channel mean, standard deviation, nine quantiles and 16 histogram bins, [n, 27 c]."""
   pixels = images.reshape(len(images), -1, images.shape[-1]).astype(np.float32) / 255.0
   quantiles = np.quantile(pixels, np.linspace(0.1, 0.9, 9), axis=1)
-  parts = [pixels.mean(1), pixels.std(1), *quantiles]
+  bins = images.reshape(len(images), -1, images.shape[-1]) >> 4
+  histograms = [(bins == level).mean(1) for level in range(16)]
+  parts = [pixels.mean(1), pixels.std(1), *quantiles, *histograms]
   return np.concatenate(parts, axis=1)

@@ -6,6 +6,7 @@ first. It crafts once; all clients' models are scored on what it made. *Self* is
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.attacks.craft import craft, random_noise
 from fedsafe_tff.attacks.gradient import input_gradient
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer, to_float
 from fedsafe_tff.models.functional import FunctionalModel
 
@@ -112,21 +114,27 @@ class Evaluator:
       labels: int32 [n].
       key: int32 [2], for random starts and random noise.
       batch_size: Images at a time.
+
+    Raises:
+      UserError: No images or no copies.
     """
+    if not len(images) or not len(copies):
+      raise UserError(f"{len(images)} images and {len(copies)} models: evaluation needs both")
     self._model = model
+    self._weight_specs = model.weight_specs()
     self._copies = [tuple(tf.convert_to_tensor(w) for w in copy) for copy in copies]
     self._images = images
     self._labels = np.asarray(labels, np.int32)
     self._key = key
     self._batch_size = batch_size
     self._scorer = Scorer(model, batch_size)
-    # Without downlink noise all copies are one model: craft and score once.
-    self._same_as = [
-      next(j for j in range(i + 1) if _identical(self._copies[i], self._copies[j]))
-      for i in range(len(self._copies))
-    ]
+    # Without downlink noise all copies are one model: craft and score once. Random starts and
+    # random noise are then those of the first client that holds it.
+    first: dict[bytes, int] = {}
+    self._same_as = [first.setdefault(_digest(copy), i) for i, copy in enumerate(self._copies)]
     self._clean = self._for_each_copy(lambda w: self._scorer.predict(w, images))
     self._crafters: dict[AttackSpec, Callable] = {}
+    self._random_flip: dict[float, np.ndarray] = {}
     self._zero_gradient: np.ndarray | None = None
 
   def _for_each_copy(self, function: Callable) -> list:
@@ -144,13 +152,11 @@ class Evaluator:
     """Runs one attack with every client as the adversary."""
     count = len(self._copies)
     flip, flip_correct, accuracy = (np.zeros([count, count]) for _ in range(3))
-    random_flip = np.zeros(count)
     for adversary in range(count):
       source = self._same_as[adversary]
       if source != adversary:
         for matrix in (flip, flip_correct, accuracy):
           matrix[adversary] = matrix[source]
-        random_flip[adversary] = random_flip[source]
         continue
       attacked = self._craft(self._copies[adversary], spec, adversary)
       after = self._for_each_copy(lambda w, x=attacked: self._scorer.predict(w, x))
@@ -160,20 +166,13 @@ class Evaluator:
         flip[adversary, victim] = changed.mean()
         flip_correct[adversary, victim] = changed[correct].mean() if correct.any() else np.nan
         accuracy[adversary, victim] = (after[victim] == self._labels).mean()
-      noisy = random_noise(
-        to_float(self._images),
-        keys.fold(self._key, keys.RANDOM_NOISE, adversary),
-        eps=tf.constant(spec.eps, tf.float32),
-      ).numpy()
-      noised = self._scorer.predict(self._copies[adversary], noisy)
-      random_flip[adversary] = (noised != self._clean[adversary]).mean()
     return AttackResult(
       spec=spec,
       flip=flip,
       flip_correct=flip_correct,
       accuracy=accuracy,
       clean_accuracy=self.clean_accuracy(),
-      random_noise_flip=random_flip,
+      random_noise_flip=self._random_noise_flip(spec.eps),
       zero_gradient=self._zero_gradients(),
     )
 
@@ -212,7 +211,7 @@ class Evaluator:
       self._crafters[kind] = tf.function(
         crafter,
         input_signature=[
-          self._model.weight_specs(),
+          self._weight_specs,
           tf.TensorSpec([None, *self._model.input_shape], tf.float32),
           tf.TensorSpec([None], tf.int32),
           tf.TensorSpec([], tf.float32),
@@ -222,10 +221,33 @@ class Evaluator:
       )
     return self._crafters[kind]
 
+  def _random_noise_flip(self, eps: float) -> np.ndarray:
+    """The control, [N]: it depends on the size only, so that attacks of one size share it."""
+    if eps not in self._random_flip:
+      size = tf.constant(eps, tf.float32)
+      flips = {}
+      for index in set(self._same_as):
+        changed = 0
+        for start in range(0, len(self._images), self._batch_size):
+          rows = slice(start, start + self._batch_size)
+          key = keys.fold(self._key, keys.RANDOM_NOISE, index, start)
+          noisy = random_noise(to_float(self._images[rows]), key, eps=size).numpy()
+          predicted = self._scorer.predict(self._copies[index], noisy)
+          changed += (predicted != self._clean[index][rows]).sum()
+        flips[index] = changed / len(self._images)
+      self._random_flip[eps] = np.array([flips[j] for j in self._same_as])
+    return self._random_flip[eps]
+
   def _zero_gradients(self) -> np.ndarray:
     if self._zero_gradient is None:
 
-      @tf.function(reduce_retracing=True)
+      @tf.function(
+        input_signature=[
+          self._weight_specs,
+          tf.TensorSpec([None, *self._model.input_shape], tf.float32),
+          tf.TensorSpec([None], tf.int32),
+        ]
+      )
       def all_zero(weights, x, y):
         gradient = input_gradient(lambda inputs: self._model.apply(weights, inputs), x, y)
         return tf.reduce_all(tf.equal(gradient, 0.0), axis=[1, 2, 3])
@@ -242,7 +264,11 @@ class Evaluator:
     return self._zero_gradient
 
 
-def _identical(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor]) -> bool:
-  return left is right or all(
-    bool(tf.reduce_all(tf.equal(a, b))) for a, b in zip(left, right, strict=True)
-  )
+def _digest(weights: Sequence[tf.Tensor]) -> bytes:
+  """Equal for weights that are equal bit for bit, and only for them."""
+  sha = hashlib.sha256()
+  for weight in weights:
+    array = weight.numpy()
+    sha.update(f"{array.dtype}{array.shape}".encode())
+    sha.update(array.tobytes())
+  return sha.digest()

@@ -1,28 +1,104 @@
 """The native runtime: TFF's C++ worker behind a context that notices when it dies."""
 
+import atexit
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 import tensorflow_federated as tff
+from tensorflow_federated.proto.v0 import executor_pb2_grpc
 from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
   tensorflow_computation,
 )
+from tensorflow_federated.python.core.impl.context_stack import set_default_context
 from tensorflow_federated.python.core.impl.executor_stacks import python_executor_stacks
+from tensorflow_federated.python.core.impl.executors import executors_errors
 from tensorflow_federated.python.core.impl.types import placements
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runtime.worker import Worker
 
 _MAX_MESSAGE = 2_000_000_000
+_CHANNEL_OPTIONS = [
+  ("grpc.max_message_length", _MAX_MESSAGE),
+  ("grpc.max_receive_message_length", _MAX_MESSAGE),
+  ("grpc.max_send_message_length", _MAX_MESSAGE),
+  ("grpc.enable_http_proxy", 0),  # else a proxy in the environment is asked for localhost
+]
+_CONNECT_SECONDS = 30.0
 _POLL_SECONDS = 0.5
+_EXIT_SECONDS = 2.0
+_BROKEN_LINK = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
+
+# TFF's own context stops its worker in `__del__`. Left to the end of the interpreter that finds
+# the modules it needs gone, prints an AttributeError and leaves the worker behind.
+atexit.register(set_default_context.set_no_default_context)
 
 
-class WorkerDied(RuntimeError):
+def _compile(computation: tff.Computation) -> tff.Computation:
+  """TFF's native compiler; secure sums become plain sums, which is all a simulation needs."""
+  without_secure = tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
+  return compiler.desugar_and_transform_to_native(without_secure)
+
+
+class ComputationFailed(RuntimeError):
+  """An operation failed inside the worker, which lives on; the message is the operation's."""
+
+
+class WorkerDied(UserError, RuntimeError):
   """The worker died more often than it may; its exit and its log are named."""
+
+
+class _Stub(tff.framework.RemoteExecutorGrpcStub):
+  """A stub whose errors end the call.
+
+  TFF repeats UNAVAILABLE and FAILED_PRECONDITION for ever and without a word; the first is a dead
+  worker, the second may be an operation that never succeeds.
+  """
+
+  def __init__(self, channel: grpc.Channel):
+    # Not TFF's own __init__: its subscription to the channel's state polls on in a thread, which
+    # prints a traceback when the channel is closed.
+    self._channel = channel
+    self._stub = executor_pb2_grpc.ExecutorGroupStub(channel)
+    for name in ("get_executor", "create_value", "create_struct", "create_call"):
+      setattr(self, name, _once(getattr(self, name)))
+    for name in ("create_selection", "compute", "dispose", "dispose_executor"):
+      setattr(self, name, _once(getattr(self, name)))
+
+
+class _RpcFailed(grpc.RpcError):
+  """A gRPC error that TFF does not repeat."""
+
+  def __init__(self, error: grpc.Call):
+    super().__init__(error.details())
+    self._error = error
+
+  def code(self) -> grpc.StatusCode:
+    return self._error.code()
+
+  def details(self) -> str:
+    return self._error.details()
+
+
+def _once(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+  def request(message):
+    try:
+      return method(message)
+    except executors_errors.RetryableGRPCError as error:
+      raise _RpcFailed(error) from None
+
+  return request
+
+
+class _Context(tff.framework.SyncExecutionContext):
+  """A context of ours, told apart from TFF's own by its type."""
 
 
 class NativeRuntime:
@@ -56,14 +132,21 @@ class NativeRuntime:
     self._log = log
     self._worker: Worker | None = None
     self._channel: grpc.Channel | None = None
+    self._context: _Context | None = None
+    self._outer: _Context | None = None
+    self._restarts = restarts
     self._restarts_left = restarts
 
   def __enter__(self) -> "NativeRuntime":
+    current = tff.framework.get_context_stack().current
+    self._outer = current if isinstance(current, _Context) else None
     self._open()
     return self
 
   def __exit__(self, *error) -> None:
     self.close()
+    if self._outer is not None:
+      tff.framework.set_default_context(self._outer)
 
   @property
   def worker_pid(self) -> int:
@@ -72,35 +155,37 @@ class NativeRuntime:
 
   def kill_worker(self) -> None:
     """Kills the worker, from any thread; a call under way fails."""
-    os.kill(self._worker.pid, signal.SIGKILL)
+    self._worker.kill()
 
   def _open(self) -> None:
-    worker = Worker(self._log_path, threads=self._threads, max_clients=self._max_clients)
-    options = [
-      ("grpc.max_message_length", _MAX_MESSAGE),
-      ("grpc.max_receive_message_length", _MAX_MESSAGE),
-      ("grpc.max_send_message_length", _MAX_MESSAGE),
-    ]
-    channel = grpc.insecure_channel(f"localhost:{worker.port}", options=options)
-    grpc.channel_ready_future(channel).result(timeout=30)
-    self._worker, self._channel = worker, channel
-    tff.framework.set_default_context(
-      tff.framework.SyncExecutionContext(
-        executor_fn=self._executor_factory(worker, channel),
-        compiler_fn=compiler.desugar_and_transform_to_native,
-        transform_args=tensorflow_computation.transform_args,
-        transform_result=tensorflow_computation.transform_result,
-      )
+    self._worker = Worker(self._log_path, threads=self._threads, max_clients=self._max_clients)
+    address = ("localhost", self._worker.port)
+    try:
+      socket.create_connection(address, timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+      self.close()
+      raise UserError(
+        f"no connection to the TFF worker on {address[0]} port {address[1]} ({error}): does a "
+        f"firewall block local ports? see {self._log_path}"
+      ) from None
+    self._channel = grpc.insecure_channel("{}:{}".format(*address), options=_CHANNEL_OPTIONS)
+    self._context = _Context(
+      executor_fn=self._executor_factory(self._worker, self._channel),
+      compiler_fn=_compile,
+      transform_args=tensorflow_computation.transform_args,
+      transform_result=tensorflow_computation.transform_result,
     )
+    tff.framework.set_default_context(self._context)
 
   @staticmethod
   def _executor_factory(worker: Worker, channel: grpc.Channel):
-    stub = tff.framework.RemoteExecutorGrpcStub(channel)
+    stub = _Stub(channel)
 
     def executor_for(cardinalities):
       if not worker.alive():
-        # TFF retries an unreachable worker for ever; this error ends the attempt.
-        raise ConnectionError(f"the TFF worker ended with exit code {worker.exit_code()}")
+        raise ConnectionError(
+          f"the TFF worker is gone (exit code {worker.exit_code()}): was its runtime closed?"
+        )
       counts = {placements.CLIENTS: 0, **cardinalities}
       executor = tff.framework.RemoteExecutor(stub)
       executor.set_cardinalities(counts)
@@ -111,21 +196,29 @@ class NativeRuntime:
   def call(self, computation: tff.Computation, *arguments: Any) -> Any:
     """Invokes `computation`; if the worker dies, starts another and invokes again.
 
+    Call it from the thread that opened the runtime.
+
     Raises:
+      ComputationFailed: An operation failed in the worker; nothing is repeated.
       WorkerDied: It died more often than it may be replaced.
+      RuntimeError: The runtime is not open.
     """
+    if self._channel is None:
+      raise RuntimeError("this NativeRuntime is not open: use it as a context manager")
     while True:
       try:
         return self._watched(computation, arguments)
       except Exception as error:
-        self._worker_exited(timeout=2.0)
-        if self._worker.alive():
+        if not self._worker_ended(error):
+          if isinstance(error, grpc.RpcError):
+            raise ComputationFailed(_message(error)) from error
           raise
         code = self._worker.exit_code()
-        how = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if not self._restarts_left:
           raise WorkerDied(
-            f"the TFF worker died again (by {how}): out of memory? see {self._log_path}"
+            f"the TFF worker died ({how}; restarts before: {self._restarts}): is memory "
+            f"short? see {self._log_path}"
           ) from error
         self._restarts_left -= 1
         self._log(f"the TFF worker died ({how}): starting another and repeating the call")
@@ -146,18 +239,22 @@ class NativeRuntime:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-      return computation(*arguments)
+      # Installed, not left to the default: another runtime may have been opened since.
+      with tff.framework.get_context_stack().install(self._context):
+        return computation(*arguments)
     finally:
       done.set()
       watcher.join()
 
-  def _worker_exited(self, timeout: float) -> None:
-    """Gives a worker whose connection broke a moment to become a finished process."""
-    waited = threading.Event()
-    for _ in range(int(timeout / 0.1)):
-      if not self._worker.alive():
-        return
-      waited.wait(0.1)
+  def _worker_ended(self, error: Exception) -> bool:
+    """Whether the worker is gone; one whose link broke gets a moment to become a dead process."""
+    broken = isinstance(error, grpc.RpcError) and error.code() in _BROKEN_LINK
+    deadline = time.monotonic() + (_EXIT_SECONDS if broken else 0.0)
+    while self._worker.alive():
+      if time.monotonic() >= deadline:
+        return False
+      time.sleep(_POLL_SECONDS / 10)
+    return True
 
   def close(self) -> None:
     """Ends the worker; a second call does nothing."""
@@ -166,3 +263,8 @@ class NativeRuntime:
       self._channel = None
     if self._worker is not None:
       self._worker.close()
+
+
+def _message(error: grpc.RpcError) -> str:
+  """The operation's own words, on one line; the client's traceback names the rest."""
+  return f"{error.code().name}: {' '.join(str(error.details()).split())}"

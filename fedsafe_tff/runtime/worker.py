@@ -7,25 +7,39 @@ the kernel ends it with its parent, even after SIGKILL.
 
 The worker speaks gRPC without TLS and listens on all interfaces; the binary has no option to
 restrict that. On a shared machine, firewall its port or run in a network namespace.
+
+gRPC binds with SO_REUSEPORT: a second worker on the same port starts without a word and the
+kernel deals connections out between the two. So a worker counts as started only when its port has
+exactly one listener.
 """
 
 import atexit
-import ctypes
 import os
 import pathlib
-import signal
 import subprocess
+import sys
 import threading
 import time
 
 import portpicker
+import psutil
 
 from fedsafe_tff.errors import UserError
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _ATTEMPTS = 3
-_START_SECONDS = 0.4
+_START_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+# A launcher of our own asks the kernel to end it with its parent (PR_SET_PDEATHSIG = 1) and
+# becomes the worker. Popen's `preexec_fn` would do so in a fork of a process full of TensorFlow's
+# and gRPC's threads, which can deadlock.
+_LAUNCHER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+  sys.exit("the parent ended before the worker began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def binary_path() -> pathlib.Path:
@@ -65,12 +79,18 @@ class Worker:
     for _ in range(_ATTEMPTS):  # the port may be taken between the choice and the bind
       self.port = portpicker.pick_unused_port()
       self._start()
-      time.sleep(_START_SECONDS)
-      if self.alive():
-        break
+      try:
+        if self._listens_alone():
+          break
+      except BaseException:  # Ctrl-C while it starts
+        self.close()
+        raise
+      code = self.exit_code()
+      self.close()
     else:
+      how = "still running" if code is None else f"exit code {code}"
       raise UserError(
-        f"the TFF worker did not start (exit code {self.exit_code()}): see {self.log_path}"
+        f"the TFF worker did not start in {_ATTEMPTS} attempts ({how}): see {self.log_path}"
       )
     atexit.register(self.close)
 
@@ -82,18 +102,12 @@ class Worker:
         "TF_NUM_INTEROP_THREADS": str(self._threads),
         "OMP_NUM_THREADS": str(self._threads),
       }
-    parent = os.getpid()
-
-    def end_with_parent():
-      _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-      if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
-
     try:
       self.log_path.parent.mkdir(parents=True, exist_ok=True)
       with self.log_path.open("ab") as log:
         self._process = subprocess.Popen(
           [
+            *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
             str(binary_path()),
             f"--port={self.port}",
             f"--max_concurrent_computation_calls={self._max_clients or -1}",
@@ -103,12 +117,25 @@ class Worker:
           stderr=log,
           env=environment,
           start_new_session=True,
-          preexec_fn=end_with_parent,
         )
     except OSError as error:
       raise UserError(
         f"the TFF worker can't be started with its log at {self.log_path}: {error}"
       ) from None
+
+  def _listens_alone(self) -> bool:
+    """Waits for the worker to listen; False if it ended, hung or shares its port."""
+    deadline = time.monotonic() + _START_SECONDS
+    while self.alive() and time.monotonic() < deadline:
+      listeners = [
+        connection.pid
+        for connection in psutil.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
+      ]
+      if self.pid in listeners:
+        return len(listeners) == 1
+      time.sleep(_POLL_SECONDS)
+    return False
 
   @property
   def pid(self) -> int:
@@ -123,10 +150,14 @@ class Worker:
     """Exit code, negative for a signal; None while it runs."""
     return None if self._process is None else self._process.poll()
 
-  def close(self) -> None:
-    """Ends the process; a second call does nothing."""
-    atexit.unregister(self.close)
+  def kill(self) -> None:
+    """Ends the process by SIGKILL, from any thread; one that has ended is left alone."""
     if self.alive():
       self._process.kill()
+
+  def close(self) -> None:
+    """Ends the process and waits for its end; a second call does nothing."""
+    atexit.unregister(self.close)
+    self.kill()
     if self._process is not None:
       self._process.wait()

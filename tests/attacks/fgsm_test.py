@@ -14,6 +14,18 @@ def test_gradient_is_that_of_the_summed_loss():
   np.testing.assert_allclose(made, linear.gradient(X, Y), atol=1e-6)
 
 
+def test_no_gradient_of_the_weights_is_computed():
+  weight = tf.Variable(linear.MATRIX)
+
+  @tf.function
+  def gradient(x, y):
+    return input_gradient(lambda inputs: tf.reshape(inputs, [-1, 4]) @ weight, x, y)
+
+  graph = gradient.get_concrete_function(tf.constant(X), tf.constant(Y, tf.int32)).graph
+  products = [op for op in graph.get_operations() if op.type == "MatMul"]
+  assert len(products) == 2  # forward, and back to the image
+
+
 def test_fgsm_is_equation_6():
   made = fgsm(linear.logits_fn, tf.constant(X), tf.constant(Y, tf.int32), eps=0.1).numpy()
   expected = np.clip(X + np.float32(0.1) * np.sign(linear.gradient(X, Y)), 0, 1)

@@ -54,14 +54,33 @@ def test_restarts_are_never_weaker():
 
 def test_eps_may_be_a_tensor_inside_a_function():
   @tf.function
-  def attack(eps):
-    return pgd(
-      linear.logits_fn, tf.constant(X), tf.constant(Y), eps=eps, step_size=eps / 5, steps=5
-    )
+  def attack(eps, step):
+    return pgd(linear.logits_fn, tf.constant(X), tf.constant(Y), eps=eps, step_size=step, steps=5)
 
-  np.testing.assert_array_equal(attack(tf.constant(0.1)), run(step_size=np.float32(0.1) / 5))
+  for eps, step in ((0.1, 0.02), (0.2, 0.07)):
+    made = attack(tf.constant(eps), tf.constant(step))
+    np.testing.assert_array_equal(made, run(eps=eps, step_size=step))
+  assert attack.experimental_get_tracing_count() == 1
 
 
 def test_random_start_needs_a_key():
   with pytest.raises(ValueError, match="key"):
     run(random_start=True)
+
+
+def test_restarts_need_a_random_start():
+  with pytest.raises(ValueError, match="restarts"):
+    run(restarts=2)
+
+
+def test_no_size_changes_nothing():
+  np.testing.assert_array_equal(run(eps=0.0), X)
+  np.testing.assert_array_equal(run(eps=0.0, random_start=True, key=keys.root(0)), X)
+
+
+def test_a_flat_loss_changes_nothing():
+  def constant(x):
+    return tf.zeros([tf.shape(x)[0], 2])
+
+  made = pgd(constant, X, Y, eps=0.1, step_size=0.03, steps=3)
+  np.testing.assert_array_equal(made, X)

@@ -110,3 +110,44 @@ def test_patch_camelyon_through_tfds(cache_dir):
     data = loading.load(spec, cache_dir=cache_dir)
   assert data.images.shape == (30, 96, 96, 3) and set(data.labels) <= {0, 1}
   assert data.published_test.sum() == 30 - round(0.62 * 30)
+
+
+def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path, cache_dir):
+  root = folder(tmp_path)
+  deep = np.full((20, 30), 40000, np.uint16)
+  PIL.Image.fromarray(deep).save(root / "cat" / "1.png")
+  with pytest.raises(UserError, match="1.png.*8 bits"):
+    load(cache_dir, root)
+
+
+def test_a_test_part_with_another_class_is_a_user_error(tmp_path, cache_dir):
+  layout = ("train/a", "train/b", "test/a", "test/b", "test/c")
+  with pytest.raises(UserError, match="train lacks: c"):
+    load(cache_dir, folder(tmp_path, layout))
+
+
+def test_the_seed_does_not_make_the_same_files_be_read_again(tmp_path, cache_dir):
+  told = []
+  root = folder(tmp_path)
+  for seed in (0, 1):
+    spec = loading.DataSpec("image_folder", data_dir=str(root), image_size=16, seed=seed)
+    loading.load(spec, cache_dir=cache_dir, progress=told.append)
+  assert len(told) == 1
+
+
+def test_empty_or_truncated_npz_files_are_user_errors(tmp_path, cache_dir):
+  path = tmp_path / "own.npz"
+  np.savez(path, images=np.zeros((0, 8, 8), np.uint8), labels=np.zeros(0, int))
+  with pytest.raises(UserError, match="no images"):
+    load(cache_dir, path, "npz")
+  for content in (path.read_bytes()[:40], b""):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="can't be read"):
+      load(cache_dir, path, "npz")
+
+
+def test_a_draw_of_pathology_keeps_the_proportions(tmp_path, cache_dir):
+  root = folder(tmp_path, ("train/0", "train/1", "test/0", "test/1"), count=10)
+  data = load(cache_dir, root, "pathology", num_images=12)
+  cells = np.bincount(2 * data.published_test + data.labels)
+  assert cells.tolist() == [3, 3, 3, 3]

@@ -39,3 +39,10 @@ def test_too_few_images_are_a_user_error():
     partition(LABELS, num_clients=100, method="iid", min_images=10)
   with pytest.raises(UserError, match="dirichlet_alpha"):
     partition(LABELS, num_clients=30, method="dirichlet", alpha=0.01, min_images=19)
+
+
+def test_a_class_with_fewer_images_than_clients_is_named():
+  labels = np.repeat([0, 1], [100, 3])
+  with pytest.raises(UserError, match="class 1 has 3 training images"):
+    partition(labels, num_clients=4, method="iid")
+  assert len(partition(labels, num_clients=4, method="dirichlet")) == 4

@@ -63,6 +63,9 @@ def test_pathology(shared_data, cache_dir):
   spec = loading.DataSpec("pathology", data_dir=str(shared_data / "pathology"))
   data = loading.load(spec, cache_dir=cache_dir)
   assert data.images.shape == (2150, 96, 96, 3) and data.published_test.sum() == 817
+  test = data.published_test
+  scores = trivial_baselines(data, np.flatnonzero(~test), np.flatnonzero(test))
+  assert 0.78 < scores["color_ridge"] < 0.84 and "source_512" not in scores
   some = loading.load(
     loading.DataSpec("pathology", data_dir=str(shared_data / "pathology"), num_images=100),
     cache_dir=cache_dir,

@@ -68,3 +68,11 @@ def test_what_cannot_be_split_is_a_user_error():
     split(image_set(published=False), method="published", seed=0, **FRACTIONS)
   with pytest.raises(UserError, match="too few"):
     split(image_set(count=9), method="grouped", seed=0, **FRACTIONS)
+
+
+def test_fractions_that_leave_no_training_images_are_a_user_error():
+  with pytest.raises(UserError, match="below 1"):
+    split(
+      image_set(), method="grouped", evaluation_fraction=0.6, adaptation_fraction=0.3,
+      validation_fraction=0.1, seed=0,
+    )

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator, other_mean, self_mean
 from fedsafe_tff.models.functional import FunctionalModel
 
@@ -52,6 +54,73 @@ def test_identical_copies_give_what_separate_ones_would():
   np.testing.assert_array_equal(same.flip[1], same.flip[0])
 
 
+def test_sizes_share_one_compiled_attack():
+  scored = evaluator(0.5, 0.7)
+  for eps in (0.05, 0.1, 0.15):
+    scored.attack(AttackSpec("pgd", eps, steps=3))
+  (crafter,) = scored._crafters.values()
+  assert crafter.experimental_get_tracing_count() == 1
+
+
+def test_rows_are_adversaries_and_columns_victims():
+  # Two pixels; the first model looks at one of them, the second at both.
+  model = FunctionalModel(
+    "two",
+    (1, 2, 1),
+    2,
+    lambda key: (tf.zeros([2]),),
+    lambda w, x, key, training: tf.stack(
+      [tf.zeros(tf.shape(x)[0]), 10.0 * tf.linalg.matvec(x[:, 0, :, 0] - 0.5, w[0])], 1
+    ),
+  )
+  copies = [(tf.constant([1.0, 0.0]),), (tf.constant([1.0, 1.0]),)]
+  images = np.full([1, 1, 2, 1], 153, np.uint8)  # 0.6 0.6
+  evaluation = Evaluator(model, copies, images, np.array([1]), key=keys.root(0))
+  result = evaluation.attack(AttackSpec("fgsm", 0.15))
+  # The first makes 0.45 0.6, which the second still sees as class 1; the second makes 0.45 0.45.
+  np.testing.assert_array_equal(result.flip, [[1, 0], [1, 1]])
+  np.testing.assert_array_equal(result.accuracy, [[0, 1], [0, 0]])
+  summary = result.summary()
+  assert summary["asr_self"] == 1.0 and summary["asr_avg"] == 0.5
+  assert summary["attack_accuracy_self"] == 0.0 and summary["attack_accuracy_avg"] == 0.5
+  pairs = {(row["adversary"], row["victim"]): row["asr"] for row in result.rows()}
+  assert pairs == {(0, 0): 1.0, (0, 1): 0.0, (1, 0): 1.0, (1, 1): 1.0}
+
+
+def test_one_client_has_no_others():
+  summary = evaluator(0.5).attack(AttackSpec("fgsm", 0.15)).summary()
+  assert summary["asr_self"] == 0.5
+  for name in ("asr_avg", "asr_avg_correct", "attack_accuracy_avg"):
+    assert summary[name] is None
+
+
+def test_random_starts_are_repeatable_and_differ_between_adversaries():
+  spec = AttackSpec("pgd", 0.3, steps=1, step_size=1e-6, random_start=True)
+  first, again = (evaluator(0.5, 0.7) for _ in range(2))
+  crafted = [first._craft(first._copies[0], spec, adversary) for adversary in (0, 1)]
+  np.testing.assert_array_equal(crafted[0], again._craft(again._copies[0], spec, 0))
+  assert (crafted[0] != crafted[1]).all()
+
+
+def test_random_noise_control_by_hand():
+  # Noise of size 0.15 moves 0.6 and 0.4 across 0.5 with probability 1/2 each, the rest never.
+  scored = Evaluator(
+    MODEL,
+    [(tf.constant(0.5),)],
+    np.tile(IMAGES, (200, 1, 1, 1)),
+    np.tile(LABELS, 200),
+    key=keys.root(3),
+  )
+  flips = scored.attack(AttackSpec("fgsm", 0.15)).random_noise_flip
+  assert abs(flips[0] - 0.25) < 0.06
+  np.testing.assert_array_equal(scored.attack(AttackSpec("pgd", 0.15)).random_noise_flip, flips)
+
+
+def test_nothing_to_evaluate_is_a_user_error():
+  with pytest.raises(UserError, match="0 models"):
+    evaluator()
+
+
 def test_self_and_avg_are_never_mixed():
   matrix = np.array([[1.0, 0.0], [0.0, 1.0]])
   assert self_mean(matrix) == 1.0 and other_mean(matrix) == 0.0
@@ -60,7 +129,10 @@ def test_self_and_avg_are_never_mixed():
 
 def test_zero_gradients_are_counted():
   dead = FunctionalModel(
-    "dead", (1, 1, 1), 2, MODEL.init_fn,
+    "dead",
+    (1, 1, 1),
+    2,
+    MODEL.init_fn,
     lambda w, x, key, training: tf.nn.relu(MODEL.apply_fn(w, x, key, training)) * 1.0,
   )
   copies = [(tf.constant(0.5),)]

@@ -1,0 +1,70 @@
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import adaptation, client_work, keys
+from tests import small
+
+IMAGES, LABELS = small.images(17, 9)
+MODEL = small.model(dropout=0.0)
+BASE = adaptation.Adaptation(eps=0.1, steps=3, epochs=1, batch_size=32, learning_rate=0.05)
+TRAINED = client_work.local_update(
+  MODEL, MODEL.init(keys.root(1)), tf.constant(IMAGES), tf.constant(LABELS, tf.int32),
+  keys.root(0), client_work.ClientWork(epochs=30, batch_size=8), learning_rate=0.1,
+)[0]
+
+
+def adapt(**changes):
+  settings = dataclasses.replace(BASE, **changes)
+  return adaptation.adapt(
+    MODEL, TRAINED, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(4), settings
+  )
+
+
+def test_one_step_is_the_gradient_over_clean_and_adversarial():
+  """Algorithm 1, 10 and 11, with FGSM and one batch, by hand."""
+  x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    loss = tf.reduce_sum(client_work.cross_entropy(MODEL.apply(TRAINED, x), y))
+  adversarial = tf.clip_by_value(x + 0.1 * tf.sign(tape.gradient(loss, x)), 0, 1)
+  with tf.GradientTape() as tape:
+    tape.watch(TRAINED)
+    logits = MODEL.apply(TRAINED, tf.concat([x, adversarial], 0))
+    loss = tf.reduce_mean(client_work.cross_entropy(logits, tf.concat([y, y], 0)))
+  gradients = tape.gradient(loss, TRAINED)
+  made, metrics = adapt(attack="fgsm")
+  for new, old, gradient in zip(made, TRAINED, gradients):
+    np.testing.assert_allclose(new, old - 0.05 * gradient, atol=1e-5)
+  np.testing.assert_allclose(metrics[0], loss, atol=1e-5)
+  assert metrics[2] == 17
+
+
+def test_batches_cover_every_image_and_make_the_same_examples():
+  """Crafting in batches must not change the examples: with rate 0 the loss tells."""
+  whole = adapt(attack="fgsm", learning_rate=1e-12)[1]
+  parts = adapt(attack="fgsm", learning_rate=1e-12, batch_size=5)[1]
+  np.testing.assert_allclose(whole, parts, atol=1e-4)
+
+
+def test_share_and_options():
+  assert adapt(share=0.5)[1][2] == round(0.5 * 17)
+  assert adaptation.share_size(17, 0.01) == 1 and adaptation.share_size(17, 1.0) == 17
+  once = adapt(epochs=4, attack="fgsm")[0]
+  anew = adapt(epochs=4, attack="fgsm", each_epoch=True)[0]
+  again = adapt(epochs=4, attack="fgsm", each_epoch=True)[0]
+  assert any((a.numpy() != b.numpy()).any() for a, b in zip(once, anew))
+  for left, right in zip(anew, again):
+    np.testing.assert_array_equal(left, right)
+
+
+def test_adaptation_lowers_the_loss_on_adversarial_images():
+  def adversarial_loss(weights):
+    from fedsafe_tff.attacks.fgsm import fgsm
+
+    x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+    made = fgsm(lambda i: MODEL.apply(weights, i), x, y, eps=0.1)
+    return float(tf.reduce_mean(client_work.cross_entropy(MODEL.apply(weights, made), y)))
+
+  assert adversarial_loss(adapt(epochs=20)[0]) < adversarial_loss(TRAINED)
