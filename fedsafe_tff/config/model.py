@@ -40,3 +40,11 @@ class ModelConfig:
     applies=_is_cnn,
     needs="--model=cnn",
   )
+  compute_dtype: str = setting(
+    "float32",
+    "Arithmetic of the layers; weights, logits, loss, clipping and noise are float32 either way. "
+    "bfloat16 is faster on processors that have it (AVX512-BF16, AMX) and slower on others.",
+    choices=("float32", "bfloat16"),
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )

@@ -1,6 +1,7 @@
 """The round loop: checkpoints, metrics, progress, resume, a clean stop."""
 
 import asyncio
+import math
 import pathlib
 import time
 from typing import Any
@@ -99,11 +100,14 @@ def train(
     started = time.monotonic()
     state, outcome = trainer.next(state, index)
     number = index + 1
-    _check_finite(outcome["clients"], number, path)
+    _check_finite(config, outcome["clients"], number, path)
     row = _metrics_row(config, noise, outcome, number)
     row["validation_loss"], row["validation_accuracy"] = scorer.loss_and_accuracy(
       trainer.weights(state), *validation
     )
+    if not math.isfinite(row["validation_loss"]):
+      where = "after adaptation" if row["adapted"] else "after aggregation"
+      raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
     clients_table.append(_client_rows(outcome["clients"], number))
@@ -117,14 +121,20 @@ def train(
   return state
 
 
-def _check_finite(clients: np.ndarray, number: int, path: pathlib.Path) -> None:
+def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathlib.Path) -> None:
   losses = clients[:, client_work.METRICS.index("loss")]
   bad = np.flatnonzero(~np.isfinite(losses))
   if bad.size:
-    raise UserError(
-      f"round {number}: the loss of client {bad[0]} is {losses[bad[0]]}: lower --learning_rate "
-      f"or the noise; the last good checkpoint stays in {path / 'checkpoints'}"
-    )
+    # TFF's baselines tell one loss for all clients.
+    whose = f"client {bad[0]}" if config.algorithm == "fedsafe" else "the clients"
+    raise _diverged(f"the loss of {whose} is {losses[bad[0]]}", number, path)
+
+
+def _diverged(what: str, number: int, path: pathlib.Path) -> UserError:
+  return UserError(
+    f"round {number}: {what}: lower the learning rate or the noise; the last good checkpoint "
+    f"stays in {path / 'checkpoints'}"
+  )
 
 
 def _metrics_row(

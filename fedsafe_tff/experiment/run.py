@@ -54,7 +54,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   import tensorflow as tf
 
   from fedsafe_tff.experiment import evaluate as evaluate_lib
-  from fedsafe_tff.experiment import loop, run_dir, trainers
+  from fedsafe_tff.experiment import loop, run_dir, saved_models, trainers
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
   from fedsafe_tff.runtime.native import NativeRuntime
@@ -95,13 +95,22 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
       state = loop.train(config, prepared, noise, trainer, path, progress, stop)
       if state is None or stop.requested:
-        raise Stopped(
-          f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues"
-        )
+        raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
-    evaluate_lib.evaluate(config, prepared, weights, copies, path, progress.note)
+    saved_models.save(path / "models", weights, copies)
+
+    def tell(text: str) -> None:
+      progress.note(text)
+      if stop.requested:
+        raise _stopped(path, stop)
+
+    evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+
+
+def _stopped(path: pathlib.Path, stop) -> Stopped:
+  return Stopped(f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues")
 
 
 def _check_same_data(path: pathlib.Path, data_hash: str) -> None:

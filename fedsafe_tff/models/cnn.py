@@ -19,6 +19,9 @@ CONV_WIDTHS = {
   "wide": (100, 150, 200, 200, 250, 250),
 }
 _KERNEL = 3
+# The logits begin near zero: under He's full scale they begin at 1 to 5, equal for all images, and
+# the first steps against that offset kill the few units of the last hidden layers for good.
+_LOGITS_SCALE = 0.1
 _POOL_AFTER = (1, 3, 5)  # a 2x2 max-pooling follows every second convolution
 
 
@@ -44,6 +47,7 @@ def build_cnn(
   dropout: float = 0.25,
   mean: Sequence[float] = (0.5,),
   stddev: Sequence[float] = (0.25,),
+  compute_dtype: str = "float32",
 ) -> FunctionalModel:
   """Builds the CNN as a functional model.
 
@@ -55,6 +59,8 @@ def build_cnn(
     dropout: Rate of the dropout before the last layer.
     mean: Per-channel mean that the first layer subtracts, in pixels of [0, 1].
     stddev: Per-channel standard deviation that it divides by, in pixels of [0, 1].
+    compute_dtype: "float32", or "bfloat16" for all layers but the last; weights, logits and
+      gradients are float32 either way.
 
   Returns:
     The model; its weights alternate kernel and bias, layer by layer.
@@ -72,37 +78,48 @@ def build_cnn(
     shapes.append((units, next_units))
     units = next_units
 
+  dtype = tf.as_dtype(compute_dtype)
+  last = len(shapes) - 1
+
   def init(key: tf.Tensor) -> Weights:
     weights = []
     for layer, shape in enumerate(shapes):
       stddev_he = math.sqrt(2.0 / math.prod(shape[:-1]))
+      if layer == last:
+        stddev_he *= _LOGITS_SCALE
       kernel = tf.random.stateless_normal(
         shape, keys.fold(key, keys.INIT, layer), stddev=stddev_he, alg=keys.ALG
       )
       weights += [kernel, tf.zeros(shape[-1:])]
     return tuple(weights)
 
+  def layer_weights(weights, layer):
+    pair = weights[2 * layer : 2 * layer + 2]
+    return pair if layer == last else [tf.cast(w, dtype) for w in pair]
+
   def apply(weights, images, key, training):
     x = (images - tf.constant(mean, tf.float32)) / tf.constant(stddev, tf.float32)
+    x = tf.cast(x, dtype)
     for layer in range(len(conv_widths)):
-      kernel, bias = weights[2 * layer : 2 * layer + 2]
+      kernel, bias = layer_weights(weights, layer)
       x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
       if layer in _POOL_AFTER:
         x = tf.nn.max_pool2d(x, 2, 2, "VALID")
     x = tf.reshape(x, [-1, shapes[len(conv_widths)][0]])
-    last = len(shapes) - 1
     for layer in range(len(conv_widths), len(shapes)):
-      kernel, bias = weights[2 * layer : 2 * layer + 2]
-      if layer == last and training and dropout > 0:
-        mask_key = keys.fold(key, keys.DROPOUT)
-        x = tf.nn.experimental.stateless_dropout(x, dropout, mask_key, rng_alg=keys.ALG)
+      kernel, bias = layer_weights(weights, layer)
+      if layer == last:
+        x = tf.cast(x, tf.float32)
+        if training and dropout > 0:
+          mask_key = keys.fold(key, keys.DROPOUT)
+          x = tf.nn.experimental.stateless_dropout(x, dropout, mask_key, rng_alg=keys.ALG)
       x = tf.nn.bias_add(tf.matmul(x, kernel), bias)
       if layer != last:
         x = tf.nn.relu(x)
     return x
 
   return FunctionalModel(
-    name=f"cnn-{'-'.join(map(str, conv_widths))}",
+    name=f"cnn-{'-'.join(map(str, conv_widths))}-{compute_dtype}",
     input_shape=tuple(input_shape),
     num_classes=num_classes,
     init_fn=init,

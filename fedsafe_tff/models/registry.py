@@ -19,6 +19,7 @@ def build_model(
   dropout: float = 0.25,
   mean: Sequence[float] = (0.5,),
   stddev: Sequence[float] = (0.25,),
+  compute_dtype: str = "float32",
 ) -> FunctionalModel:
   """Builds `cnn`, or the user's `package.module:function`.
 
@@ -37,11 +38,14 @@ def build_model(
       dropout=dropout,
       mean=mean,
       stddev=stddev,
+      compute_dtype=compute_dtype,
     )
   module_name, _, function_name = name.partition(":")
   try:
     build = getattr(importlib.import_module(module_name), function_name)
-  except (ImportError, AttributeError, ValueError) as error:
+    if not callable(build):
+      raise TypeError(f"{function_name} is not a function")
+  except (ImportError, AttributeError, TypeError, ValueError) as error:
     raise UserError(
       f"--model={name} can't be loaded ({error}): give cnn or an importable package.module:function"
     ) from None

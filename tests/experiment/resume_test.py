@@ -1,0 +1,92 @@
+"""A run that was killed or stopped ends with the bits of one that was not."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from experiments import train
+from tests.experiment import tiny
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_CHANGES = {
+  "defense": "distributed_noise",
+  "downlink_schedule": "every",
+  "adaptation_every": 2,
+  "rounds": 6,
+  "local_epochs": 30,  # a round takes long enough to be hit in its middle
+  "uplink_sigma": 0.001,
+  "clip_norm": 50.0,
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("whole")
+  assert train.train(tiny.arguments(folder, **_CHANGES)) == 0
+  return folder / "run"
+
+
+def _start(folder: pathlib.Path) -> subprocess.Popen:
+  log = (folder / "out.log").open("wb")
+  return subprocess.Popen(
+    [sys.executable, "-m", "experiments.train", *tiny.arguments(folder, **_CHANGES)],
+    cwd=_ROOT, stdout=log, stderr=log, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+  )
+
+
+def _wait_for_round(program: subprocess.Popen, folder: pathlib.Path, number: int) -> None:
+  log = folder / "out.log"
+  deadline = time.monotonic() + 120
+  while f"round {number}/" not in log.read_text():
+    assert program.poll() is None and time.monotonic() < deadline, log.read_text()
+    time.sleep(0.02)
+
+
+def _assert_continued(folder: pathlib.Path, whole: pathlib.Path) -> None:
+  assert train.train(tiny.arguments(folder, **_CHANGES)) == 0
+  run = folder / "run"
+  tiny.assert_same_models(run, whole)
+  for name in ("metrics.csv", "clients.csv", "transfer_matrix.csv"):
+    assert tiny.rows(run / name, "seconds") == tiny.rows(whole / name, "seconds"), name
+  assert tiny.read_json(run / "evaluation.json") == tiny.read_json(whole / "evaluation.json")
+
+
+def test_after_sigkill_in_the_middle_of_a_round(uninterrupted, tmp_path, capsys):
+  program = _start(tmp_path)
+  _wait_for_round(program, tmp_path, 2)
+  children = psutil.Process(program.pid).children(recursive=True)
+  time.sleep(0.1)  # into round 3
+  program.kill()
+  program.wait()
+  _, alive = psutil.wait_procs(children, timeout=10)
+  assert children and not alive
+  assert not (tmp_path / "run" / "evaluation.json").exists()
+  _assert_continued(tmp_path, uninterrupted)
+  assert "continuing after round " in capsys.readouterr().out
+
+
+def test_after_sigterm_the_round_is_finished_and_saved(uninterrupted, tmp_path):
+  program = _start(tmp_path)
+  _wait_for_round(program, tmp_path, 2)
+  program.send_signal(signal.SIGTERM)
+  assert program.wait(timeout=60) == 1
+  said = (tmp_path / "out.log").read_text()
+  assert "stopped by SIGTERM: the same command with --run_dir=" in said
+  assert "Traceback" not in said
+  done = len(tiny.rows(tmp_path / "run" / "metrics.csv"))
+  assert 2 <= done < 6
+  _assert_continued(tmp_path, uninterrupted)
+
+
+def test_a_finished_run_is_not_run_again(uninterrupted, capsys):
+  before = (uninterrupted / "evaluation.json").stat().st_mtime_ns
+  folder = uninterrupted.parent
+  assert train.train(tiny.arguments(folder, **_CHANGES)) == 0
+  assert "this run is complete" in capsys.readouterr().out
+  assert (uninterrupted / "evaluation.json").stat().st_mtime_ns == before

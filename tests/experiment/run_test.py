@@ -1,0 +1,182 @@
+"""Whole runs on a tiny phantom: what they leave behind, and how they fail."""
+
+import errno
+import pathlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from experiments import train
+from fedsafe_tff.config.defense import DEFENSES
+from fedsafe_tff.data import files
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.experiment import run_dir
+from tests.experiment import tiny
+
+RESULT_KEYS = {
+  "attack", "eps", "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct",
+  "asr_avg_correct", "attack_accuracy_self", "attack_accuracy_avg", "random_noise_flip_rate",
+  "zero_gradient_share",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """Run folders by defence."""
+  folder = tmp_path_factory.mktemp("defenses")
+  made = {}
+  for defense in DEFENSES:
+    changes = {"defense": defense, "run_dir": folder / defense}
+    if defense not in ("server_adversarial_training", "distributed_noise"):
+      changes["adaptation_epochs"] = None
+    words = [w for w in tiny.arguments(folder, **changes) if not w.endswith("=None")]
+    assert train.train(words) == 0
+    made[defense] = folder / defense
+  return made
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_every_defense_leaves_a_whole_folder(finished, defense):
+  run = finished[defense]
+  evaluation = tiny.read_json(run / "evaluation.json")
+  assert len(evaluation["results"]) == 4
+  for result in evaluation["results"]:
+    assert set(result) == RESULT_KEYS
+    numbers = [v for k, v in result.items() if k not in ("attack", "asr_self_correct",
+                                                        "asr_avg_correct")]
+    assert all(0 <= v <= 1 for v in numbers)
+  assert {"majority_class", "color_ridge"} <= set(evaluation["trivial_baselines"])
+  assert [r["round"] for r in tiny.rows(run / "metrics.csv")] == ["1", "2"]
+  assert len(tiny.rows(run / "clients.csv")) == 6
+  assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
+  manifest = tiny.read_json(run / "manifest.json")
+  assert manifest["seeds"] == {"seed": 0} and len(manifest["data_hash"]) == 64
+  assert {"versions", "git_commit", "threads", "hardware", "finished"} <= set(manifest)
+  assert tiny.read_json(run / "config.json")["defense"] == defense
+  assert list((run / "checkpoints").iterdir()) and list((run / "tensorboard").iterdir())
+  plots = {p.name for p in (run / "plots").iterdir()}
+  assert plots == {
+    "learning_curves.png", "client_labels.png", "transfer_matrix.png", "asr_against_eps.png",
+    "triptych.png",
+  }
+  assert "http://" not in (run / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+def test_defenses_differ_where_they_should_and_only_there(finished):
+  none, noise = tiny.models(finished["none"]), tiny.models(finished["noise_only"])
+  adapted = tiny.models(finished["server_adversarial_training"])
+  both = tiny.models(finished["distributed_noise"])
+  local = tiny.models(finished["local_adversarial_training"])
+  kernel = "global/00"
+  np.testing.assert_array_equal(none[kernel], noise[kernel])  # noise comes after the training
+  np.testing.assert_array_equal(adapted[kernel], both[kernel])
+  assert (none[kernel] != adapted[kernel]).any() and (none[kernel] != local[kernel]).any()
+  assert "client_00000/00" not in none  # every client holds the global model
+  for models in (noise, both):
+    copies = [models[f"client_0000{k}/00"] for k in range(3)]
+    assert (copies[0] != copies[1]).any() and (copies[1] != copies[2]).any()
+    spread = np.std([copy - models[kernel] for copy in copies])
+    assert 0.006 < spread < 0.014  # --downlink_sigma is 0.01
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
+  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  assert train.train(words) == 0
+  tiny.assert_same_models(tmp_path / "run", finished["distributed_noise"])
+  other = tiny.arguments(tmp_path, defense="distributed_noise", seed=1, run_dir=tmp_path / "1")
+  assert train.train(other) == 0
+  mine, theirs = tiny.models(tmp_path / "1"), tiny.models(tmp_path / "run")
+  assert (mine["global/00"] != theirs["global/00"]).any()
+
+
+@pytest.mark.parametrize("algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg"])
+def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
+  changes = {"algorithm": algorithm, "adaptation_epochs": None}
+  if algorithm == "tff_dp_fed_avg":
+    changes["clip_norm"] = 1.0
+  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.endswith("=None")]
+  assert train.train(words) == 0
+  rows = tiny.rows(tmp_path / "run" / "metrics.csv")
+  assert all(float(row["train_loss"]) > 0 for row in rows)
+  assert bool(rows[-1]["epsilon"]) == (algorithm == "tff_dp_fed_avg")
+
+
+def test_another_configuration_is_refused_with_its_flags(finished):
+  words = tiny.arguments(
+    finished["distributed_noise"].parent, defense="distributed_noise", learning_rate=0.5,
+    run_dir=finished["distributed_noise"],
+  )
+  with pytest.raises(UserError, match="--learning_rate: 0.02 there, 0.5 here"):
+    train.train(words)
+
+
+def test_run_folders_that_cannot_be_used(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match="can't be written to"):
+    run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "file" / "run", **_PLAIN))
+  (tmp_path / "other").mkdir()
+  (tmp_path / "other" / "thesis.tex").write_text("")
+  with pytest.raises(UserError, match="not empty and not a run folder"):
+    run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "other", **_PLAIN))
+  assert (tmp_path / "other" / "thesis.tex").exists()
+
+
+_PLAIN = {"defense": "distributed_noise"}
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path):
+  words = tiny.arguments(tmp_path, learning_rate=1e20, defense="distributed_noise")
+  with pytest.raises(UserError, match=r"round \d: the loss of client \d is (nan|inf)"):
+    train.train(words)
+  assert not (tmp_path / "run" / "evaluation.json").exists()
+  kept = list((tmp_path / "run" / "checkpoints").glob("*")) if (
+    tmp_path / "run" / "checkpoints").exists() else []
+  assert len(kept) == len(tiny.rows(tmp_path / "run" / "metrics.csv"))
+
+
+def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
+  real = files.os.replace
+
+  def full(source, target):
+    if str(target).endswith("evaluation.json"):
+      raise OSError(errno.ENOSPC, "No space left on device", str(target))
+    real(source, target)
+
+  monkeypatch.setattr(files.os, "replace", full)
+  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  with pytest.raises(UserError, match="No space left on device.*free space"):
+    train.train(words)
+  monkeypatch.undo()
+  assert train.train(words) == 0
+  assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_class_too_small_for_the_clients(tmp_path):
+  with pytest.raises(UserError, match="too few for 30 clients"):
+    train.train(tiny.arguments(tmp_path, num_clients=30, defense="distributed_noise"))
+
+
+def test_other_images_in_the_same_folder_are_refused(tmp_path):
+  rng = np.random.default_rng(0)
+
+  def write(folder: pathlib.Path, count: int):
+    for label in ("a", "b"):
+      (folder / label).mkdir(parents=True, exist_ok=True)
+      for index in range(count):
+        pixels = rng.integers(0, 255, (20, 20), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(folder / label / f"{index}.png")
+
+  write(tmp_path / "data", 40)
+  changes = {
+    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+  }
+  words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
+  assert train.train(words) == 0
+  (tmp_path / "run" / "evaluation.json").unlink()
+  manifest = tiny.read_json(tmp_path / "run" / "manifest.json")
+  del manifest["finished"]
+  run_dir.write_json(tmp_path / "run" / "manifest.json", manifest)
+  write(tmp_path / "data", 45)
+  with pytest.raises(UserError, match="begun on other images"):
+    train.train(words)
