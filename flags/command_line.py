@@ -21,7 +21,11 @@ _HELP = ("--help", "-h", "-help", "--helpfull", "--helpshort")
 
 
 def presets_first(arguments: Sequence[str]) -> list[str]:
-  """Moves every `--flagfile` to the front, so that typed flags override it."""
+  """Moves every `--flagfile` to the front, so that typed flags override it.
+
+  Raises:
+    UserError: A `--flagfile` is no file.
+  """
   files, others = [], []
   waiting = False
   for argument in arguments:
@@ -36,6 +40,8 @@ def presets_first(arguments: Sequence[str]) -> list[str]:
         waiting = True
     else:
       others.append(argument)
+  if waiting:
+    raise UserError("--flagfile has no path: write --flagfile=PATH")
   for file in files:
     path = pathlib.Path(file.split("=", 1)[1]).expanduser()
     if not path.is_file():
@@ -102,6 +108,9 @@ def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
     print(help_text(binary_doc, values))
     sys.exit(0)
   ordered = presets_first(arguments)
+  for argument in ordered:
+    if argument.startswith("-") and argument.lstrip("-").split("=")[0] == "undefok":
+      raise UserError("--undefok would hide misspelt flags: leave it out")
   try:
     rest = values(["fedsafe", *ordered])[1:]
   except flags.Error as error:

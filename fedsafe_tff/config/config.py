@@ -14,8 +14,15 @@ from fedsafe_tff.errors import UserError
 
 GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
 
-# They say where a run lives and how much it keeps, not what it computes.
-_NOT_COMPARED = ("run_dir", "cache_dir", "data_dir", "keep_checkpoints")
+# They say where a run lives and how much it keeps or takes, not what it computes.
+_NOT_COMPARED = (
+  "run_dir",
+  "cache_dir",
+  "data_dir",
+  "keep_checkpoints",
+  "gpu_memory_limit",
+  "ray_address",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,19 +42,20 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
         f"the fractions for evaluation, adaptation and validation add up to {total:g}: "
         "leave a part of 1 for the clients' training"
       )
-    if self.uplink_sigma > 0 and self.uplink_epsilon > 0:
+    ours = self.algorithm == "fedsafe"
+    if ours and self.uplink_sigma > 0 and self.uplink_epsilon > 0:
       raise UserError("--uplink_sigma and --uplink_epsilon both set the same noise: give one")
-    if self.uplink_epsilon > 0 and self.clip_norm == 0:
+    if ours and self.uplink_epsilon > 0 and self.clip_norm == 0:
       raise UserError(
         "--uplink_epsilon needs --clip_norm above 0: without clipping the noise guarantees nothing"
       )
-    if self.downlink_epsilon > 0 and self.clip_norm == 0:
+    if self.calibrated_downlink and self.clip_norm == 0:
       raise UserError("--downlink_epsilon (Wei et al.) needs --clip_norm above 0")
     if self.central_dp and self.clip_norm == 0:
       raise UserError("central DP needs --clip_norm above 0")
-    if self.aggregator != "mean" and self.upload != "update":
+    if ours and self.aggregator != "mean" and self.upload != "update":
       raise UserError(f"--aggregator={self.aggregator} aggregates updates: add --upload=update")
-    if self.algorithm != "fedsafe" and self.defense != "none":
+    if not ours and self.defense != "none":
       raise UserError(
         f"--defense={self.defense} is part of --algorithm=fedsafe: a TFF baseline runs with "
         "--defense=none"

@@ -15,6 +15,10 @@ _ADAPTING = {
   "applies": lambda c: c.adapts,
   "needs": "--defense=server_adversarial_training or distributed_noise",
 }
+_ADAPTING_BY_PGD = {
+  "applies": lambda c: c.adapts and c.adaptation_attack == "pgd",
+  "needs": _ADAPTING["needs"] + ", with --adaptation_attack=pgd",
+}
 _LOCAL = {
   "applies": lambda c: c.defense == "local_adversarial_training",
   "needs": "--defense=local_adversarial_training",
@@ -48,12 +52,12 @@ class DefenseConfig:
     high=1.0,
     **_ADAPTING,
   )
-  adaptation_steps: int = setting(6, "PGD steps in adaptation.", low=1, **_ADAPTING)
+  adaptation_steps: int = setting(6, "PGD steps in adaptation.", low=1, **_ADAPTING_BY_PGD)
   adaptation_step_size: float = setting(
-    0.0, "PGD step in adaptation; 0: eps / steps.", low=0.0, high=1.0, **_ADAPTING
+    0.0, "PGD step in adaptation; 0: eps / steps.", low=0.0, high=1.0, **_ADAPTING_BY_PGD
   )
   adaptation_random_start: bool = setting(
-    True, "Start PGD in adaptation at a random point of the ball.", **_ADAPTING
+    True, "Start PGD in adaptation at a random point of the ball.", **_ADAPTING_BY_PGD
   )
   adaptation_epochs: int = setting(
     5, "Epochs of fine-tuning on clean and adversarial examples.", low=1, **_ADAPTING
@@ -106,7 +110,8 @@ class DefenseConfig:
     0.01,
     "Standard deviation of the noise on each weight of a client's copy.",
     low=0.0,
-    **_NOISY,
+    applies=lambda c: c.noisy_downlink and c.downlink_epsilon == 0,
+    needs=_NOISY["needs"] + ", without --downlink_epsilon",
   )
   downlink_epsilon: float = setting(
     0.0,
@@ -137,3 +142,8 @@ class DefenseConfig:
   def noisy_downlink(self) -> bool:
     """Whether every client receives its own noised copy."""
     return self.defense in ("distributed_noise", "noise_only")
+
+  @property
+  def calibrated_downlink(self) -> bool:
+    """Whether the downlink noise is computed from --downlink_epsilon."""
+    return self.noisy_downlink and self.downlink_epsilon > 0

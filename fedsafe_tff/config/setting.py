@@ -1,6 +1,7 @@
 """A setting: a dataclass field that knows its help text, its range and when it has an effect."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,8 @@ class Setting:
     if self.choices is not None and value not in self.choices:
       raise UserError(f"--{name}={value} is unknown: choose one of {', '.join(self.choices)}")
     for entry in value if isinstance(value, tuple) else (value,):
-      if isinstance(entry, float) and entry != entry:
-        raise UserError(f"--{name} is not a number: give a finite value")
+      if isinstance(entry, float) and not math.isfinite(entry):
+        raise UserError(f"--{name}={entry} is not a finite number")
       below = self.low is not None and (entry < self.low or (self.low_open and entry == self.low))
       above = self.high is not None and (
         entry > self.high or (self.high_open and entry == self.high)

@@ -72,7 +72,7 @@ class TrainingConfig:
     low_open=True,
     high=1.0,
     high_open=True,
-    applies=lambda c: c.noised_uploads or c.downlink_epsilon > 0 or c.central_dp,
+    applies=lambda c: c.noised_uploads or c.calibrated_downlink or c.central_dp,
     needs="noise with an accounting (--uplink_sigma, --uplink_epsilon, --downlink_epsilon or "
     "central DP)",
   )
@@ -80,7 +80,7 @@ class TrainingConfig:
     0,
     "Exposures L of an upload in the paper's formulas; 0: the number of rounds.",
     low=0,
-    applies=lambda c: c.noised_uploads or c.downlink_epsilon > 0,
+    applies=lambda c: c.noised_uploads or c.calibrated_downlink,
     needs="--uplink_sigma, --uplink_epsilon or --downlink_epsilon",
   )
   aggregator: str = setting(
@@ -102,9 +102,11 @@ class TrainingConfig:
   @property
   def central_dp(self) -> bool:
     """Whether noise is added once, at the server, by a TFF DP aggregator."""
-    return self.aggregator == "central_dp" or self.algorithm == "tff_dp_fed_avg"
+    if self.algorithm == "fedsafe":
+      return self.aggregator == "central_dp"
+    return self.algorithm == "tff_dp_fed_avg"
 
   @property
   def noised_uploads(self) -> bool:
     """Whether the clients add noise to what they upload."""
-    return self.uplink_sigma > 0 or self.uplink_epsilon > 0
+    return self.algorithm == "fedsafe" and (self.uplink_sigma > 0 or self.uplink_epsilon > 0)

@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import shlex
 
 import jinja2
 
@@ -82,4 +83,4 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
 
 def _command(run: RunFolder) -> str:
   words = run.manifest.get("command", [])[1:]
-  return " ".join(["python -m experiments.train", *words])
+  return shlex.join(["python", "-m", "experiments.train", *words])

@@ -26,7 +26,9 @@ def learning_curves(run: RunFolder) -> pathlib.Path | None:
     axis.set_xlabel("round")
     axis.xaxis.get_major_locator().set_params(integer=True)
   axes[0].set_ylabel("cross-entropy (nats)")
-  axes[0].set_yscale("log")
+  losses = [run.column(f"{part}_loss")[1] for part in ("train", "validation")]
+  if (np.concatenate(losses) > 0).any():
+    axes[0].set_yscale("log")
   axes[1].set_ylabel("accuracy")
   majority = run.evaluation.get("majority_class")
   if majority is not None:
@@ -43,15 +45,19 @@ def client_labels(run: RunFolder) -> pathlib.Path | None:
   figure = style.new_figure(max(4.5, min(12, 2.5 + 0.6 * len(counts))), 3.4)
   axis = style.subplots(figure, 1, 1)[0, 0]
   bottom = np.zeros(len(counts))
-  for number, name in enumerate(run.partition["class_names"]):
+  names = run.partition["class_names"]
+  for number in range(len(names)):
     color = style.COLORS[number % len(style.COLORS)]
-    axis.bar(range(len(counts)), counts[:, number], bottom=bottom, color=color, label=name)
+    axis.bar(range(len(counts)), counts[:, number], bottom=bottom, color=color, label=str(number))
     bottom += counts[:, number]
   axis.set_xlabel("client")
   axis.set_ylabel("training images")
   axis.xaxis.get_major_locator().set_params(integer=True)
   axis.set_ylim(0, bottom.max() * 1.25)
-  axis.legend(ncols=4, fontsize=8, loc="upper left")
+  legend = axis.legend(ncols=4, fontsize=8, loc="upper left")
+  # Folders are named by users: as labels of bars, "_x" would be left out and "$x$" be typeset.
+  for text, name in zip(legend.get_texts(), names):
+    text.set(text=name, parse_math=False)
   return style.save(figure, run.path / "plots" / "client_labels.png")
 
 
@@ -147,6 +153,6 @@ def triptych(run: RunFolder) -> pathlib.Path | None:
     for axis, (image, title) in zip(axes[row], panels):
       gray = image.shape[-1] == 1
       axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
-      axis.set_title(title, fontsize=9)
+      axis.set_title(title, fontsize=9, parse_math=False)
       axis.axis("off")
   return style.save(figure, run.path / "plots" / "triptych.png")

@@ -21,7 +21,7 @@ class Progress:
 
   def __init__(self, stream: TextIO | None = None):
     """Writes to `stream`, standard output by default."""
-    self._console = rich.console.Console(file=stream or sys.stdout, highlight=False)
+    self._console = rich.console.Console(file=stream or sys.stdout, highlight=False, emoji=False)
     self._bar: rich.progress.Progress | None = None
     self._task: rich.progress.TaskID | None = None
     self._total = 0

@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import aggregation, algorithm, client_work, keys
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.keras_adapter import from_keras
+from tests import small
+from tests.models import keras_nets
+
+
+def adapt(build):
+  return from_keras(build, input_shape=small.SHAPE, num_classes=2, name="own")
+
+
+KERAS = keras_nets.groups(small.SHAPE, 2)
+MODEL = adapt(lambda *_: KERAS)
+IMAGES, LABELS = small.images(12, 0)
+X, Y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+
+
+@pytest.fixture
+def weights():
+  """Weights that Keras's own model has too; none of them are at their initial values."""
+  drawn = [
+    tf.random.stateless_normal(spec.shape, [1, index], stddev=0.3)
+    for index, spec in enumerate(MODEL.weight_specs())
+  ]
+  KERAS.set_weights(drawn)
+  return drawn
+
+
+def loss(logits):
+  return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(Y, logits))
+
+
+def test_logits_are_keras_own(weights):
+  logits = MODEL.apply(weights, X)
+  np.testing.assert_allclose(logits, KERAS(X, training=False), atol=1e-5)
+  # They depend on the weights that are passed, not on those that the Keras model holds.
+  KERAS.set_weights([tf.zeros_like(w) for w in weights])
+  np.testing.assert_array_equal(MODEL.apply(weights, X), logits)
+
+
+def test_gradients_are_keras_own(weights):
+  with tf.GradientTape(persistent=True) as tape:
+    tape.watch([X, *weights])
+    ours = loss(MODEL.apply(weights, X))
+    theirs = loss(KERAS(X, training=False))
+  for left, right in zip(
+    tape.gradient(ours, [X, *weights]),
+    tape.gradient(theirs, [X, *KERAS.trainable_weights]),
+    strict=True,
+  ):
+    assert np.abs(right).max() > 0
+    np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_dropout_masks_are_keyed(weights):
+  first, again, other = (
+    MODEL.apply(weights, X, seed=keys.root(key), training=True).numpy() for key in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert (first != other).any()
+  traced = tf.function(lambda key: MODEL.apply(weights, X, seed=key, training=True))
+  np.testing.assert_allclose(traced(keys.root(1)), first, atol=1e-5)
+  np.testing.assert_array_equal(MODEL.apply(weights, X, seed=keys.root(1)), MODEL.apply(weights, X))
+
+
+def test_dropout_is_unbiased(weights):
+  count = 2000
+  noisy = MODEL.apply(weights, tf.repeat(X[:1], count, 0), seed=keys.root(3), training=True).numpy()
+  quiet = MODEL.apply(weights, X[:1])[0]
+  assert (noisy.std(0) > 0).all()
+  assert (np.abs(noisy.mean(0) - quiet) < 4 * noisy.std(0) / np.sqrt(count)).all()
+
+
+def test_two_dropouts_have_masks_of_their_own():
+  layers = tf.keras.layers
+  model = tf.keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten()])
+  for _ in range(2):
+    model.add(layers.Dropout(0.5))
+  adapted = from_keras(lambda *_: model, input_shape=(4, 4, 1), num_classes=16)
+  made = adapted.apply((), tf.ones([500, 4, 4, 1]), seed=keys.root(0), training=True).numpy()
+  assert set(np.unique(made)) == {0.0, 4.0}
+  assert abs((made > 0).mean() - 0.25) < 4 * np.sqrt(0.25 * 0.75 / made.size)
+
+
+def test_gaussian_noise_is_keyed():
+  layers = tf.keras.layers
+  model = tf.keras.Sequential(
+    [layers.Input((4, 4, 1)), layers.GaussianNoise(0.5), layers.Flatten()]
+  )
+  adapted = from_keras(lambda *_: model, input_shape=(4, 4, 1), num_classes=16)
+  images = tf.zeros([500, 4, 4, 1])
+  first, again = (
+    adapted.apply((), images, seed=keys.root(0), training=True).numpy() for _ in range(2)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert abs(first.std() / 0.5 - 1) < 4 / np.sqrt(2 * first.size)
+
+
+def test_initial_weights_have_keras_moments_and_are_keyed():
+  fresh = keras_nets.groups(small.SHAPE, 2)
+  model = adapt(lambda *_: fresh)
+  first, again, other = (model.init(keys.root(seed)) for seed in (1, 1, 2))
+  for own, a, b, c in zip(fresh.get_weights(), first, again, other, strict=True):
+    np.testing.assert_array_equal(a, b)
+    assert a.shape == own.shape
+    if own.std() == 0:  # biases, and group normalisation's scale of 1
+      np.testing.assert_array_equal(a, own)
+    else:
+      assert abs(a.numpy().std() / own.std() - 1) < 4 / np.sqrt(2 * own.size)
+      assert (a.numpy() != c.numpy()).all()
+
+
+@pytest.mark.parametrize(
+  "build, match",
+  [
+    (keras_nets.batch_norm, "own.*moving_mean.*GroupNormalization"),
+    (keras_nets.feature_map, r"own returns shape \(None, 14, 14, 2\).*\[n, 2\]"),
+    (keras_nets.one_more, r"own returns shape \(None, 3\).*\[n, 2\]"),
+    (keras_nets.no_model, "own must return a Keras model, but returned list"),
+  ],
+)
+def test_models_that_cannot_be_used_are_user_errors(build, match):
+  with pytest.raises(UserError, match=match):
+    adapt(build)
+
+
+def test_inside_a_tff_computation(runtime, weights):
+  @tff.tensorflow.computation(MODEL.weight_specs(), tff.TensorType(np.int32, [2]))
+  def compute(values, key):
+    with tf.GradientTape() as tape:
+      tape.watch(values)
+      logits = MODEL.apply(values, tf.constant(X.numpy()), seed=key, training=True)
+      value = tf.reduce_mean(logits**2)
+    return value, tape.gradient(value, values)[0]
+
+  values = [w.numpy() for w in weights]
+  value, gradient = runtime.call(compute, values, keys.root(1).numpy())
+  with tf.GradientTape() as tape:
+    tape.watch(weights)
+    expected = tf.reduce_mean(MODEL.apply(weights, X, seed=keys.root(1), training=True) ** 2)
+  np.testing.assert_allclose(value, expected, atol=1e-5)
+  np.testing.assert_allclose(gradient, tape.gradient(expected, weights)[0], atol=1e-5)
+
+
+def test_a_round_of_the_algorithm(runtime, tmp_path):
+  store = small.store(tmp_path)
+  computations = algorithm.build_fedsafe(
+    MODEL,
+    shard_dir=store.directory,
+    num_clients=3,
+    work=client_work.ClientWork(batch_size=8),
+    aggregator=aggregation.build_aggregator(
+      "mean", clip_norm=1.0, noise_multiplier=1.0, clients_per_round=3
+    ),
+    server_images=store.sizes["adaptation"],
+    seed=5,
+  )
+  control = algorithm.control(adapt=False, learning_rate=0.05)
+  before = runtime.call(computations.initialize)
+  after, metrics = runtime.call(computations.next, before, control, [0, 1, 2])
+  assert np.isfinite(metrics["clients"]).all()
+  uploads = []
+  for client, size in enumerate(small.SIZES):
+    images, labels = (tf.constant(part) for part in small.images(size, client))
+    key = keys.fold(before["client_key"], 0, client)
+    work = client_work.ClientWork(batch_size=8)
+    uploads.append(
+      client_work.local_update(
+        MODEL, before["weights"], images, tf.cast(labels, tf.int32), key, work, learning_rate=0.05
+      )[0]
+    )
+  shares = np.array(small.SIZES) / sum(small.SIZES)
+  for new, old, *copies in zip(after["weights"], before["weights"], *uploads, strict=True):
+    expected = sum(share * copy.numpy() for share, copy in zip(shares, copies))
+    np.testing.assert_allclose(new, expected, atol=1e-5)
+    assert (new != old).any()
