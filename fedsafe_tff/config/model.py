@@ -40,6 +40,14 @@ class ModelConfig:
     applies=_is_cnn,
     needs="--model=cnn",
   )
+  pool_grid: int = setting(
+    0,
+    "Average the last feature map over a grid of this many cells a side, where the class lies in "
+    "texture more than in place; 0: every position reaches the dense layers (the paper).",
+    low=0,
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )
   compute_dtype: str = setting(
     "float32",
     "Arithmetic of the layers; weights, logits, loss, clipping and noise are float32 either way. "

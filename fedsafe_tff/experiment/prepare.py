@@ -117,6 +117,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     mean=tuple(pixels.mean(axis=(0, 1, 2))),
     stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
     compute_dtype=config.compute_dtype,
+    pool_grid=config.pool_grid,
   )
   trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())

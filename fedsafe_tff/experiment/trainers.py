@@ -183,10 +183,12 @@ class BaselineTrainer:
 
 
 def learning_rate(config: Config, round_index: int) -> float:
-  """Local learning rate in a round: constant, or a cosine from the full rate to zero."""
+  """Local learning rate in a round: constant, or a cosine from the full rate to zero; warmed up."""
+  rate = config.learning_rate
   if config.learning_rate_schedule == "cosine":
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
-  return config.learning_rate
+    rate *= 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
+  warmup = config.learning_rate_warmup * config.rounds
+  return rate * min(1.0, (round_index + 1) / warmup) if warmup else rate
 
 
 def local_attack_eps(config: Config, round_index: int) -> float:

@@ -48,6 +48,7 @@ def build_cnn(
   mean: Sequence[float] = (0.5,),
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
+  pool_grid: int = 0,
 ) -> FunctionalModel:
   """Builds the CNN as a functional model.
 
@@ -61,6 +62,8 @@ def build_cnn(
     stddev: Per-channel standard deviation that it divides by, in pixels of [0, 1].
     compute_dtype: "float32", or "bfloat16" for all layers but the last; weights, logits and
       gradients are float32 either way.
+    pool_grid: Average the last feature map over a grid of this many cells a side before the dense
+      layers, for images whose class lies in their texture; 0 hands on every position.
 
   Returns:
     The model; its weights alternate kernel and bias, layer by layer.
@@ -73,7 +76,10 @@ def build_cnn(
   for filters in conv_widths:
     shapes.append((_KERNEL, _KERNEL, depth, filters))
     depth = filters
-  units = (height // 8) * (width // 8) * depth
+  window = (1, 1)
+  if pool_grid:
+    window = (max(1, height // 8 // pool_grid), max(1, width // 8 // pool_grid))
+  units = (height // 8 // window[0]) * (width // 8 // window[1]) * depth
   for next_units in (*dense_widths, num_classes):
     shapes.append((units, next_units))
     units = next_units
@@ -105,6 +111,8 @@ def build_cnn(
       x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
       if layer in _POOL_AFTER:
         x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    if pool_grid:
+      x = tf.nn.avg_pool2d(x, window, window, "VALID")
     x = tf.reshape(x, [-1, shapes[len(conv_widths)][0]])
     for layer in range(len(conv_widths), len(shapes)):
       kernel, bias = layer_weights(weights, layer)

@@ -20,6 +20,7 @@ def build_model(
   mean: Sequence[float] = (0.5,),
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
+  pool_grid: int = 0,
 ) -> FunctionalModel:
   """Builds `cnn`, or the user's `package.module:function`.
 
@@ -39,6 +40,7 @@ def build_model(
       mean=mean,
       stddev=stddev,
       compute_dtype=compute_dtype,
+      pool_grid=pool_grid,
     )
   module_name, _, function_name = name.partition(":")
   try:

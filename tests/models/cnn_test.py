@@ -194,3 +194,16 @@ def test_bfloat16_computes_the_same_less_exactly():
 
 def test_the_name_tells_the_arithmetic():
   assert tiny().name != tiny(compute_dtype="bfloat16").name
+
+
+def test_pooling_averages_the_last_feature_map():
+  """One dense kernel shared by all positions is what a kernel repeated over them would be."""
+  images = tf.constant(random_images())
+  shared = np.random.default_rng(2).normal(size=(4, 7)).astype(np.float32)
+  positions = 2 * 3
+  repeated = np.tile(shared, [positions, 1]) / positions
+  weights = [*WEIGHTS[:12], None, *WEIGHTS[13:]]
+  plain = tiny().apply([repeated if w is None else w for w in weights], images)
+  pooled = tiny(pool_grid=1).apply([shared if w is None else w for w in weights], images)
+  np.testing.assert_allclose(pooled, plain, atol=1e-5)
+  assert tiny(pool_grid=2).weight_specs()[12].shape == (2 * 3 * 4, 7)  # 2x3: a window of 1
