@@ -38,6 +38,7 @@ class Adaptation:
     epochs: Epochs of fine-tuning.
     learning_rate: Of its SGD.
     batch_size: Clean images in a batch; as many adversarial ones join them.
+    gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
     share: Share of the server's images that is used, in (0, 1].
     each_epoch: Make the examples anew with the current weights before every epoch; otherwise
       once, with the aggregated model (Algorithm 1).
@@ -51,6 +52,7 @@ class Adaptation:
   epochs: int = 5
   learning_rate: float = 0.01
   batch_size: int = 32
+  gradient_clip: float = 0.0
   share: float = 1.0
   each_epoch: bool = False
 
@@ -170,7 +172,7 @@ def adapt(
       (),
       tape.gradient(loss, weights),
       learning_rate=settings.learning_rate,
-      momentum=0.0,
+      gradient_clip=settings.gradient_clip,
     )
     last = tf.cast(tf.equal(epoch, settings.epochs - 1), tf.float32)
     loss_sum += last * tf.reduce_sum(losses)

@@ -32,6 +32,7 @@ class ClientWork:
     epochs: Local epochs E.
     batch_size: Local batch size; the last batch of an epoch may be smaller.
     momentum: Momentum of SGD; its buffer starts at zero in every round.
+    gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
     augment: Names of the augmentations, see `data.augment`.
     shuffle: Whether every epoch has its own order.
     upload: "weights" (the paper) or "update", the weights less the copy received.
@@ -43,6 +44,7 @@ class ClientWork:
   epochs: int = 1
   batch_size: int = 32
   momentum: float = 0.0
+  gradient_clip: float = 0.0
   augment: tuple[str, ...] = ()
   shuffle: bool = True
   upload: str = "weights"
@@ -62,9 +64,14 @@ def sgd_step(
   gradients: Sequence[tf.Tensor],
   *,
   learning_rate: tf.Tensor | float,
-  momentum: float,
+  momentum: float = 0.0,
+  gradient_clip: float = 0.0,
 ) -> tuple[Weights, Weights]:
-  """One step of SGD with (heavy-ball) momentum; returns new weights and velocity."""
+  """One step of SGD with (heavy-ball) momentum; returns new weights and velocity.
+
+  A `gradient_clip` above 0 is the L2 norm to which the gradient is scaled down.
+  """
+  gradients, _ = clip_by_norm(gradients, gradient_clip)
   if momentum:
     velocity = tuple(momentum * v + g for v, g in zip(velocity, gradients))
     gradients = velocity
@@ -140,6 +147,7 @@ def train(
       tape.gradient(loss, weights),
       learning_rate=learning_rate,
       momentum=work.momentum,
+      gradient_clip=work.gradient_clip,
     )
     last = tf.cast(tf.equal(epoch, work.epochs - 1), tf.float32)
     hits = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), y), tf.float32)

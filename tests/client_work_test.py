@@ -89,13 +89,14 @@ def test_same_key_same_bits():
   assert any((a.numpy() != b.numpy()).any() for a, b in zip(update()[0], update(key=5)[0]))
 
 
-def test_local_adversarial_training_raises_robustness():
-  def accuracy(weights, eps):
-    from fedsafe_tff.attacks.fgsm import fgsm
+def test_local_adversarial_training_lowers_the_adversarial_loss():
+  """Eq. 5, by an attack of the size that was trained on."""
+  from fedsafe_tff.attacks.fgsm import fgsm
 
-    x, y = IMAGES / np.float32(255), tf.constant(LABELS, tf.int32)
-    made = fgsm(lambda i: MODEL.apply(weights, i), tf.constant(x), y, eps=eps)
-    return (MODEL.apply(weights, made).numpy().argmax(1) == LABELS).mean()
+  def adversarial_loss(weights):
+    x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+    made = fgsm(lambda i: MODEL.apply(weights, i), x, y, eps=0.2)
+    return float(tf.reduce_mean(client_work.cross_entropy(MODEL.apply(weights, made), y)))
 
   def train(steps):
     work = client_work.ClientWork(epochs=40, batch_size=8, attack_steps=steps)
@@ -104,5 +105,14 @@ def test_local_adversarial_training_raises_robustness():
       learning_rate=0.1, attack_eps=0.2,
     )[0]
 
-  # The classes lie 0.39 apart: 0.2 can just cross from one to the other.
-  assert accuracy(train(3), 0.2) > accuracy(train(0), 0.2)
+  assert adversarial_loss(train(3)) < adversarial_loss(train(0))
+
+
+def test_a_gradient_is_scaled_down_to_its_norm():
+  weights, gradients = [tf.constant([1.0, 1.0])], [tf.constant([3.0, 4.0])]
+  step = client_work.sgd_step(weights, [tf.zeros(2)], gradients, learning_rate=1.0)[0][0]
+  np.testing.assert_allclose(step, [-2.0, -3.0])
+  clipped = client_work.sgd_step(
+    weights, [tf.zeros(2)], gradients, learning_rate=1.0, gradient_clip=1.0
+  )[0][0]
+  np.testing.assert_allclose(clipped, [0.4, 0.2], rtol=1e-6)

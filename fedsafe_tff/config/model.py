@@ -40,6 +40,14 @@ class ModelConfig:
     applies=_is_cnn,
     needs="--model=cnn",
   )
+  init: str = setting(
+    "calibrated",
+    "Initial weights: he_normal, or those centred and scaled on the server's images, unit by unit, "
+    "without which the narrow last layers die at some seeds.",
+    choices=("calibrated", "he_normal"),
+    applies=_is_cnn,
+    needs="--model=cnn",
+  )
   pool_grid: int = setting(
     0,
     "Average the last feature map over a grid of this many cells a side, where the class lies in "

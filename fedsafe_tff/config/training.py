@@ -31,15 +31,14 @@ class TrainingConfig:
     choices=("constant", "cosine"),
     **_OURS,
   )
-  learning_rate_warmup: float = setting(
+  momentum: float = setting(0.0, "Momentum of local SGD.", low=0.0, high=1.0, high_open=True)
+  gradient_clip: float = setting(
     0.0,
-    "Share of the rounds over which the learning rate grows to its full size; without it, a high "
-    "rate can kill the CNN's narrow last layers in the first rounds.",
+    "L2 norm to which the gradient of each SGD step, local and in adaptation, is scaled down; 0 "
+    "leaves it. A few large first steps can kill the CNN's narrow last layers for good.",
     low=0.0,
-    high=1.0,
     **_OURS,
   )
-  momentum: float = setting(0.0, "Momentum of local SGD.", low=0.0, high=1.0, high_open=True)
   prox_mu: float = setting(
     0.01,
     "Strength of FedProx's proximal term.",

@@ -13,6 +13,8 @@ from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 
+_CALIBRATION_IMAGES = 64
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
@@ -54,6 +56,11 @@ class Prepared:
       "clients": counts.tolist(),
       "parts": self.parts.sizes(),
     }
+
+
+def _calibration_rows(count: int) -> np.ndarray:
+  """Which of the server's images the initial weights are calibrated on: spread over all classes."""
+  return np.linspace(0, count - 1, min(count, _CALIBRATION_IMAGES)).astype(int)
 
 
 def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
@@ -118,6 +125,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
     compute_dtype=config.compute_dtype,
     pool_grid=config.pool_grid,
+    calibration=server[0][_calibration_rows(len(server[0]))] if config.init == "calibrated" else None,
   )
   trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())

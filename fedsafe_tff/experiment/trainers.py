@@ -57,6 +57,7 @@ class FedSafeTrainer:
       epochs=config.local_epochs,
       batch_size=config.batch_size,
       momentum=config.momentum,
+      gradient_clip=config.gradient_clip,
       augment=parse_ops(config.augment),
       upload=config.upload,
       clip_norm=config.clip_norm,
@@ -74,6 +75,7 @@ class FedSafeTrainer:
         epochs=config.adaptation_epochs,
         learning_rate=config.adaptation_learning_rate,
         batch_size=config.adaptation_batch_size,
+        gradient_clip=config.gradient_clip,
         share=config.adaptation_share,
         each_epoch=config.adaptation_examples == "each_epoch",
       )
@@ -183,12 +185,10 @@ class BaselineTrainer:
 
 
 def learning_rate(config: Config, round_index: int) -> float:
-  """Local learning rate in a round: constant, or a cosine from the full rate to zero; warmed up."""
-  rate = config.learning_rate
+  """Local learning rate in a round: constant, or a cosine from the full rate to zero."""
   if config.learning_rate_schedule == "cosine":
-    rate *= 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
-  warmup = config.learning_rate_warmup * config.rounds
-  return rate * min(1.0, (round_index + 1) / warmup) if warmup else rate
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
+  return config.learning_rate
 
 
 def local_attack_eps(config: Config, round_index: int) -> float:

@@ -2,12 +2,16 @@
 
 Widths, kernel size and the place of the dropout (once, before the last layer) follow the first
 author's public attack study. Kernels are drawn with He's normal initialisation: under Glorot's the
-eleven layers stay at chance for many epochs.
+eleven layers stay at chance for many epochs. Under He's alone they still do with some seeds: deep
+down, all images look alike, and the few units of the last layers die before they tell them apart.
+So each unit is then centred and scaled on some images of the server's, layer by layer (as in LSUV,
+Mishkin and Matas, arXiv:1511.06422, but with the mean removed too).
 """
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff import keys
@@ -19,6 +23,7 @@ CONV_WIDTHS = {
   "wide": (100, 150, 200, 200, 250, 250),
 }
 _KERNEL = 3
+_LEAST_VARIANCE = 1e-4  # of a unit that is scaled to variance 1: a dead one stays finite
 # The logits begin near zero: under He's full scale they begin at 1 to 5, equal for all images, and
 # the first steps against that offset kill the few units of the last hidden layers for good.
 _LOGITS_SCALE = 0.1
@@ -49,6 +54,7 @@ def build_cnn(
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
   pool_grid: int = 0,
+  calibration: np.ndarray | None = None,
 ) -> FunctionalModel:
   """Builds the CNN as a functional model.
 
@@ -64,6 +70,8 @@ def build_cnn(
       gradients are float32 either way.
     pool_grid: Average the last feature map over a grid of this many cells a side before the dense
       layers, for images whose class lies in their texture; 0 hands on every position.
+    calibration: Images, uint8 [n, height, width, channels], on which the initial weights are
+      centred and scaled, unit by unit; None leaves them as drawn.
 
   Returns:
     The model; its weights alternate kernel and bias, layer by layer.
@@ -97,34 +105,57 @@ def build_cnn(
         shape, keys.fold(key, keys.INIT, layer), stddev=stddev_he, alg=keys.ALG
       )
       weights += [kernel, tf.zeros(shape[-1:])]
-    return tuple(weights)
+    return tuple(weights) if calibration is None else calibrated(weights)
 
-  def layer_weights(weights, layer):
-    pair = weights[2 * layer : 2 * layer + 2]
-    return pair if layer == last else [tf.cast(w, dtype) for w in pair]
-
-  def apply(weights, images, key, training):
+  def forward(weights, images, before_logits, after_layer=None):
+    """Logits; `after_layer(layer, kernel, bias, x)` may change what leaves a layer."""
     x = (images - tf.constant(mean, tf.float32)) / tf.constant(stddev, tf.float32)
-    x = tf.cast(x, dtype)
-    for layer in range(len(conv_widths)):
-      kernel, bias = layer_weights(weights, layer)
-      x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
-      if layer in _POOL_AFTER:
-        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
-    if pool_grid:
-      x = tf.nn.avg_pool2d(x, window, window, "VALID")
-    x = tf.reshape(x, [-1, shapes[len(conv_widths)][0]])
-    for layer in range(len(conv_widths), len(shapes)):
-      kernel, bias = layer_weights(weights, layer)
+    compute = tf.float32 if after_layer else dtype
+    x = tf.cast(x, compute)
+    for layer in range(len(shapes)):
+      kernel, bias = weights[2 * layer : 2 * layer + 2]
       if layer == last:
-        x = tf.cast(x, tf.float32)
-        if training and dropout > 0:
-          mask_key = keys.fold(key, keys.DROPOUT)
-          x = tf.nn.experimental.stateless_dropout(x, dropout, mask_key, rng_alg=keys.ALG)
-      x = tf.nn.bias_add(tf.matmul(x, kernel), bias)
+        x = before_logits(tf.cast(x, tf.float32))
+      else:
+        kernel, bias = tf.cast(kernel, compute), tf.cast(bias, compute)
+      if layer < len(conv_widths):
+        x = tf.nn.conv2d(x, kernel, 1, "SAME")
+      else:
+        x = tf.matmul(x, kernel)
+      x = tf.nn.bias_add(x, bias)
+      if after_layer:
+        x = after_layer(layer, kernel, bias, x)
       if layer != last:
         x = tf.nn.relu(x)
+      if layer in _POOL_AFTER:
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+      if layer == len(conv_widths) - 1:
+        if pool_grid:
+          x = tf.nn.avg_pool2d(x, window, window, "VALID")
+        x = tf.reshape(x, [-1, shapes[len(conv_widths)][0]])
     return x
+
+  def calibrated(weights: Sequence[tf.Tensor]) -> Weights:
+    made = []
+
+    def adjust(layer, kernel, bias, x):
+      center, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
+      scale = (_LOGITS_SCALE if layer == last else 1.0) / tf.sqrt(variance + _LEAST_VARIANCE)
+      made.extend([kernel * scale, (bias - center) * scale])
+      return (x - center) * scale
+
+    pixels = tf.cast(tf.constant(calibration), tf.float32) / 255.0
+    forward(weights, pixels, tf.identity, adjust)
+    return tuple(made)
+
+  def apply(weights, images, key, training):
+    def dropped(x):
+      if not training or dropout == 0:
+        return x
+      mask_key = keys.fold(key, keys.DROPOUT)
+      return tf.nn.experimental.stateless_dropout(x, dropout, mask_key, rng_alg=keys.ALG)
+
+    return forward(weights, images, dropped)
 
   return FunctionalModel(
     name=f"cnn-{'-'.join(map(str, conv_widths))}-{compute_dtype}",

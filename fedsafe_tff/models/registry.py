@@ -3,6 +3,8 @@
 import importlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.cnn import build_cnn, parse_widths
 from fedsafe_tff.models.functional import FunctionalModel
@@ -21,6 +23,7 @@ def build_model(
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
   pool_grid: int = 0,
+  calibration: np.ndarray | None = None,
 ) -> FunctionalModel:
   """Builds `cnn`, or the user's `package.module:function`.
 
@@ -41,6 +44,7 @@ def build_model(
       stddev=stddev,
       compute_dtype=compute_dtype,
       pool_grid=pool_grid,
+      calibration=calibration,
     )
   module_name, _, function_name = name.partition(":")
   try:

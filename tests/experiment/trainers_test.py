@@ -4,12 +4,9 @@ from fedsafe_tff.config import Config
 from fedsafe_tff.experiment import trainers
 
 
-def test_the_learning_rate_warms_up_and_falls():
+def test_the_learning_rate_is_constant_or_falls():
   constant = Config(rounds=10, learning_rate=0.1)
   assert {trainers.learning_rate(constant, r) for r in range(10)} == {0.1}
-  warm = Config(rounds=10, learning_rate=0.1, learning_rate_warmup=0.4)
-  rates = [trainers.learning_rate(warm, r) for r in range(10)]
-  assert rates == pytest.approx([0.025, 0.05, 0.075] + 7 * [0.1])
   cosine = Config(rounds=10, learning_rate=0.1, learning_rate_schedule="cosine")
   rates = [trainers.learning_rate(cosine, r) for r in range(10)]
   assert rates[0] == 0.1 and rates[5] == pytest.approx(0.05) and 0 < rates[9] < 0.003

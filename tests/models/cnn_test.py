@@ -207,3 +207,30 @@ def test_pooling_averages_the_last_feature_map():
   pooled = tiny(pool_grid=1).apply([shared if w is None else w for w in weights], images)
   np.testing.assert_allclose(pooled, plain, atol=1e-5)
   assert tiny(pool_grid=2).weight_specs()[12].shape == (2 * 3 * 4, 7)  # 2x3: a window of 1
+
+
+def test_calibrated_weights_center_and_scale_every_unit():
+  """Every unit's input has mean 0 and variance 1 over the calibration images; logits a tenth."""
+  images = np.random.default_rng(5).integers(0, 255, (40, *SHAPE), dtype=np.uint8)
+  weights = tiny(calibration=images).init(keys.root(0))
+  x = (images / 255.0 - MEAN) / STDDEV
+  for layer, (kernel, bias) in enumerate(zip(weights[::2], weights[1::2])):
+    if layer == 6:
+      x = x.reshape(len(x), -1)
+    x = tf.nn.conv2d(tf.cast(x, tf.float32), kernel, 1, "SAME") if layer < 6 else x @ kernel.numpy()
+    x = np.asarray(x) + bias.numpy()
+    axes = tuple(range(x.ndim - 1))
+    np.testing.assert_allclose(x.mean(axes), 0, atol=1e-3)
+    np.testing.assert_allclose(x.std(axes), 0.1 if layer == 10 else 1.0, rtol=0.02)
+    x = np.maximum(x, 0)
+    if layer in (1, 3, 5):
+      x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
+
+
+def test_calibration_keeps_the_directions_that_were_drawn():
+  images = np.random.default_rng(5).integers(0, 255, (10, *SHAPE), dtype=np.uint8)
+  plain, made = tiny().init(keys.root(0)), tiny(calibration=images).init(keys.root(0))
+  for before, after in zip(plain[::2], made[::2]):
+    ratio = (after / before).numpy().reshape(-1, before.shape[-1])
+    np.testing.assert_allclose(ratio, np.tile(ratio[:1], [len(ratio), 1]), rtol=1e-4)
+    assert (ratio > 0).all()
