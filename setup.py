@@ -15,7 +15,10 @@ setup(
   license="Apache-2.0",
   license_files=["LICENSE"],
   packages=find_packages(include=["fedsafe_tff*", "flags*", "experiments*"]),
-  package_data={"fedsafe_tff.report": ["*.jinja"], "flags": ["presets/*.flags"]},
+  package_data={
+    "fedsafe_tff.report": ["*.jinja"],
+    "flags": ["presets/*.flags", "presets/sweep/*.flags"],
+  },
   python_requires=">=3.11,<3.12",
   install_requires=[
     "absl-py>=1.0",
@@ -39,6 +42,23 @@ setup(
     "tensorflow-metadata<1.16",
     "tensorflow-privacy>=0.9,<0.10",
   ],
+  extras_require={
+    # CUDA 11.8, with which TensorFlow 2.14 is built; its own extra `and-cuda` asks for TensorRT
+    # too, which has no wheel for Python 3.11.
+    "gpu": [
+      "nvidia-cublas-cu11==11.11.3.6",
+      "nvidia-cuda-cupti-cu11==11.8.87",
+      "nvidia-cuda-nvcc-cu11==11.8.89",
+      "nvidia-cuda-runtime-cu11==11.8.89",
+      "nvidia-cudnn-cu11==8.7.0.84",
+      "nvidia-cufft-cu11==10.9.0.58",
+      "nvidia-curand-cu11==10.3.0.86",
+      "nvidia-cusolver-cu11==11.4.1.48",
+      "nvidia-cusparse-cu11==11.7.5.86",
+      "nvidia-nccl-cu11==2.16.5",
+    ],
+    "ray": ["ray>=2.52,<3"],
+  },
   classifiers=[
     "License :: OSI Approved :: Apache Software License",
     "Programming Language :: Python :: 3.11",

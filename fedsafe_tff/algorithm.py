@@ -2,6 +2,7 @@
 
   initialize: ( -> state@SERVER)
   next:       (<state@SERVER, control@SERVER, {int32}@CLIENTS> -> <state, metrics>@SERVER)
+  adapt:      (state@SERVER -> <state, float32[3]>@SERVER)
   distribute: (<state@SERVER, {int32}@CLIENTS> -> {weights}@CLIENTS)
 
 A client is an integer: its identifier, which names its shard of images on disk, keys its share of
@@ -34,11 +35,15 @@ class FedSafe:
     next: One round. `control` holds `adapt` (bool), `learning_rate` and `local_attack_eps`
       (float32). The metrics hold `clients`, float32 [num_clients, len(METRICS)] with a row per
       client, and `adaptation`, float32 [3].
+    adapt: Adapts the state that the last round left; the bits, and the metrics, are those of
+      adaptation inside that round. Several ways of adapting so share one training. None where no
+      adaptation is configured.
     distribute: What every client receives for use, noised with the final sigma.
   """
 
   initialize: tff.Computation
   next: tff.Computation
+  adapt: tff.Computation | None
   distribute: tff.Computation
 
 
@@ -90,7 +95,7 @@ def build_fedsafe(
     seed: Seed of everything random.
 
   Returns:
-    The three computations.
+    The computations.
   """
   specs = model.weight_specs()
   weights_type = tff.to_type(
@@ -161,6 +166,13 @@ def build_fedsafe(
     rows = tf.where(row > 0, metrics[tf.newaxis, :], 0.0)
     return collections.OrderedDict(upload=list(upload), weight=metrics[0], metrics=rows)
 
+  def adapted(weights, server_key, round_number):
+    images, labels = read_named(shard_dir, "adaptation", model.input_shape)
+    images = tf.ensure_shape(images, [server_images, *model.input_shape])
+    labels = tf.ensure_shape(labels, [server_images])
+    key = keys.fold(server_key, keys.ADAPTATION, round_number)
+    return adaptation_lib.adapt(model, weights, images, labels, key, adaptation)
+
   @tff.tensorflow.computation(state_type, weights_type, CONTROL_TYPE)
   def finish_on_server(state, aggregate, control):
     weights = tuple(aggregate)
@@ -168,15 +180,11 @@ def build_fedsafe(
       weights = tuple(old + delta for old, delta in zip(state["weights"], weights))
     metrics = tf.zeros([len(adaptation_lib.METRICS)])
     if adaptation is not None:
-
-      def adapted():
-        images, labels = read_named(shard_dir, "adaptation", model.input_shape)
-        images = tf.ensure_shape(images, [server_images, *model.input_shape])
-        labels = tf.ensure_shape(labels, [server_images])
-        key = keys.fold(state["server_key"], keys.ADAPTATION, state["round"])
-        return adaptation_lib.adapt(model, weights, images, labels, key, adaptation)
-
-      weights, metrics = tf.cond(control["adapt"], adapted, lambda: (weights, metrics))
+      weights, metrics = tf.cond(
+        control["adapt"],
+        lambda: adapted(weights, state["server_key"], state["round"]),
+        lambda: (weights, metrics),
+      )
     return collections.OrderedDict(
       weights=list(weights), round=state["round"] + 1, adaptation=metrics
     )
@@ -221,4 +229,29 @@ def build_fedsafe(
   def distribute(state, client_ids):
     return final_distribution(state["weights"], state["round"], state["server_key"], client_ids)
 
-  return FedSafe(initialize=initialize, next=next_round, distribute=distribute)
+  adapt = None
+  if adaptation is not None:
+
+    @tff.tensorflow.computation(state_type)
+    def adapt_on_server(state):
+      # The last round's number, of which `state` holds the successor.
+      weights, metrics = adapted(
+        tuple(state["weights"]), state["server_key"], state["round"] - 1
+      )
+      return collections.OrderedDict(weights=list(weights), adaptation=metrics)
+
+    @tff.federated_computation(tff.FederatedType(state_type, tff.SERVER))
+    def adapt(state):
+      finished = tff.federated_map(adapt_on_server, state)
+      new_state = tff.federated_zip(
+        collections.OrderedDict(
+          weights=finished["weights"],
+          round=state["round"],
+          aggregator=state["aggregator"],
+          server_key=state["server_key"],
+          client_key=state["client_key"],
+        )
+      )
+      return new_state, finished["adaptation"]
+
+  return FedSafe(initialize=initialize, next=next_round, adapt=adapt, distribute=distribute)

@@ -78,7 +78,7 @@ def check_devices() -> Check:
   counts = ", ".join(f"{kinds.count(k)} {k}" for k in sorted(set(kinds)))
   detail = f"{counts}, {os.cpu_count()} cores"
   if "GPU" in kinds:
-    detail += "; TFF's worker is built without CUDA: rounds run on the CPU, evaluation on the GPU"
+    detail += "; TFF's own worker is built without CUDA: train on the GPU with --runtime=device"
   return Check("devices", bool(kinds), detail)
 
 

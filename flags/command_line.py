@@ -65,10 +65,14 @@ def typed_names(arguments: Sequence[str], values: flags.FlagValues) -> set[str]:
   return names
 
 
-def help_text(binary_doc: str, values: flags.FlagValues = flags.FLAGS) -> str:
+def help_text(
+  binary_doc: str,
+  values: flags.FlagValues = flags.FLAGS,
+  groups: Sequence[type] = GROUPS,
+) -> str:
   """All flags by topic, with ranges, defaults and what they need to have an effect."""
   lines = [binary_doc.strip(), ""]
-  for group in GROUPS:
+  for group in groups:
     lines += [(group.__doc__ or "").strip().rstrip(".") + ":"]
     for field in dataclasses.fields(group):
       if field.name not in values:

@@ -126,6 +126,36 @@ def test_adaptation_inside_tff_is_the_pure_function(runtime, shard_store):
   np.testing.assert_allclose(metrics["adaptation"], values, atol=1e-4)
 
 
+@pytest.mark.parametrize("each_epoch", [False, True])
+def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
+  runtime, shard_store, each_epoch
+):
+  settings = adaptation.Adaptation(
+    eps=0.05, steps=2, epochs=2, batch_size=8, share=0.6, each_epoch=each_epoch
+  )
+  inside = build(shard_store, adaptation=settings, final_sigma=0.01)
+  state, _ = rounds(runtime, inside, 1)
+  control = algorithm.control(adapt=True, learning_rate=0.05)
+  expected, metrics = runtime.call(inside.next, state, control, [0, 1, 2])
+  # The training knows of no adaptation: that is what a cache of trainings holds.
+  trained, _ = rounds(runtime, build(shard_store), 2)
+  adapted, values = runtime.call(inside.adapt, trained)
+  assert any((a != b).any() for a, b in zip(trained["weights"], adapted["weights"]))
+  same(adapted["weights"], expected["weights"])
+  np.testing.assert_array_equal(values, metrics["adaptation"])
+  assert adapted["round"] == expected["round"] == 2
+  for name in ("server_key", "client_key"):
+    np.testing.assert_array_equal(adapted[name], expected[name])
+  mine = runtime.call(inside.distribute, adapted, [0, 1, 2])
+  theirs = runtime.call(inside.distribute, expected, [0, 1, 2])
+  for client in range(3):
+    same(mine[client], theirs[client])
+
+
+def test_without_adaptation_there_is_nothing_to_adapt(shard_store):
+  assert build(shard_store).adapt is None
+
+
 def test_a_clients_nan_stays_in_its_row(runtime, shard_store):
   computations = build(shard_store)
   state = runtime.call(computations.initialize)

@@ -93,6 +93,15 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
         values[field.name] = list(value) if isinstance(value, tuple) else value
     return values
 
+  def identity(self) -> dict[str, Any]:
+    """The settings that change the results and are not at their defaults, as in `as_dict`."""
+    defaults = Config().as_dict()
+    return {
+      name: value
+      for name, value in self.as_dict().items()
+      if name not in _NOT_COMPARED and value != defaults[name]
+    }
+
   def differences(self, other: dict[str, Any]) -> list[str]:
     """The settings whose value differs from `other` (an `as_dict`) and changes the results."""
     mine = self.as_dict()

@@ -43,6 +43,33 @@ def attack_specs(config: Config) -> list[AttackSpec]:
   return specs
 
 
+def attacked_images(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+  """The evaluation images that are attacked, with their labels."""
+  images, labels = prepared.images("evaluation")
+  if 0 < config.attack_images < len(labels):
+    rng = seeds.generator(config.seed, "evaluation/attacked")
+    chosen = np.sort(rng.permutation(len(labels))[: config.attack_images])
+    images, labels = images[chosen], labels[chosen]
+  return images, labels
+
+
+def build_evaluator(
+  config: Config, prepared: Prepared, copies: Sequence[Sequence[np.ndarray]]
+) -> Evaluator:
+  """Attacks on the clients' copies; what an attack gives does not depend on those before it."""
+  return Evaluator(
+    prepared.model,
+    copies,
+    *attacked_images(config, prepared),
+    key=_evaluation_key(config),
+    batch_size=config.evaluation_batch_size,
+  )
+
+
+def _evaluation_key(config: Config):
+  return keys.fold(keys.root(config.seed), keys.EVALUATION)
+
+
 def evaluate(
   config: Config,
   prepared: Prepared,
@@ -64,17 +91,10 @@ def evaluate(
   Returns:
     Contents of `evaluation.json`.
   """
-  images, labels = prepared.images("evaluation")
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
-  _, clean = scorer.loss_and_accuracy(weights, images, labels)
-  if 0 < config.attack_images < len(labels):
-    rng = seeds.generator(config.seed, "evaluation/attacked")
-    chosen = np.sort(rng.permutation(len(labels))[: config.attack_images])
-    images, labels = images[chosen], labels[chosen]
-  key = keys.fold(keys.root(config.seed), keys.EVALUATION)
-  evaluator = Evaluator(
-    prepared.model, copies, images, labels, key=key, batch_size=config.evaluation_batch_size
-  )
+  _, clean = scorer.loss_and_accuracy(weights, *prepared.images("evaluation"))
+  _, labels = attacked_images(config, prepared)
+  evaluator = build_evaluator(config, prepared, copies)
   results, rows = [], []
   specs = attack_specs(config)
   for number, spec in enumerate(specs, 1):
@@ -95,20 +115,25 @@ def evaluate(
   }
   (path / "transfer_matrix.csv").unlink(missing_ok=True)
   run_dir_lib.CsvTable(path / "transfer_matrix.csv", run_dir_lib.TRANSFER).append(rows)
-  _write_examples(prepared, copies[0], images, labels, key, path)
+  write_examples(path / "examples.npz", config, prepared, copies[0])
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   return evaluation
 
 
-def _write_examples(prepared, copy, images, labels, key, path) -> None:
-  """Figure 1: FGSM at eps 0.03 on the first client's copy."""
+def write_examples(
+  path: pathlib.Path, config: Config, prepared: Prepared, copy: Sequence[np.ndarray]
+) -> None:
+  """Figure 1: writes FGSM examples at eps 0.03 on one client's copy to `path`, an `.npz`."""
+  images, labels = attacked_images(config, prepared)
   spec = AttackSpec("fgsm", _EXAMPLE_EPS, steps=1)
   some = slice(0, _EXAMPLE_CANDIDATES)
   if len(labels) > _EXAMPLE_CANDIDATES:
     # Files come class by class: take from all over.
     some = np.linspace(0, len(labels) - 1, _EXAMPLE_CANDIDATES).astype(int)
-  examples = triptych(prepared.model, copy, images[some], labels[some], spec, key)
-  with atomic_path(path / "examples.npz") as temporary, temporary.open("wb") as file:
+  examples = triptych(
+    prepared.model, copy, images[some], labels[some], spec, _evaluation_key(config)
+  )
+  with atomic_path(path) as temporary, temporary.open("wb") as file:
     np.savez(
       file,
       **examples,

@@ -22,6 +22,10 @@ from fedsafe_tff.report.progress import Progress
 from fedsafe_tff.runtime.signals import StopRequest
 
 
+class Diverged(UserError):
+  """A loss that is not a number: another learning rate or less noise would mend it."""
+
+
 class Checkpoints:
   """States on disk, by round, through TFF's program-state manager."""
 
@@ -82,7 +86,7 @@ def train(
     The last state; None when the run was stopped before its last round.
 
   Raises:
-    UserError: A client's loss is not a number; its last good checkpoint stays.
+    Diverged: A client's loss is not a number; its last good checkpoint stays.
   """
   checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
   state, done = checkpoints.newest(trainer.initialize())
@@ -130,8 +134,8 @@ def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathli
     raise _diverged(f"the loss of {whose} is {losses[bad[0]]}", number, path)
 
 
-def _diverged(what: str, number: int, path: pathlib.Path) -> UserError:
-  return UserError(
+def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:
+  return Diverged(
     f"round {number}: {what}: lower the learning rate or the noise; the last good checkpoint "
     f"stays in {path / 'checkpoints'}"
   )

@@ -58,9 +58,10 @@ class Prepared:
     }
 
 
-def _calibration_rows(count: int) -> np.ndarray:
-  """Which of the server's images the initial weights are calibrated on: spread over all classes."""
-  return np.linspace(0, count - 1, min(count, _CALIBRATION_IMAGES)).astype(int)
+def _calibration_images(images: np.ndarray) -> np.ndarray:
+  """Those on which the initial weights are calibrated; files come class by class: from all over."""
+  rows = np.linspace(0, len(images) - 1, min(len(images), _CALIBRATION_IMAGES))
+  return images[rows.astype(int)]
 
 
 def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
@@ -125,7 +126,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
     compute_dtype=config.compute_dtype,
     pool_grid=config.pool_grid,
-    calibration=server[0][_calibration_rows(len(server[0]))] if config.init == "calibrated" else None,
+    calibration=_calibration_images(server[0]) if config.init == "calibrated" else None,
   )
   trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())

@@ -57,13 +57,14 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   from fedsafe_tff.experiment import loop, run_dir, saved_models, trainers
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
-  from fedsafe_tff.runtime.native import NativeRuntime
+  from fedsafe_tff.runtime import choose
   from fedsafe_tff.runtime.signals import graceful_stop
 
   started = time.monotonic()
   if config.threads:
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+  choose.configure(config)
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     _check_same_data(path, prepared.data_hash)
@@ -91,7 +92,8 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     for line in noise.statement(config.rounds):
       progress.note(line)
     log_path = path / "worker.log"
-    with NativeRuntime(log_path, threads=config.threads, log=progress.note) as runtime:
+    with choose.open_runtime(config, log_path, progress.note) as runtime:
+      run_dir.write_manifest(path, runtime={"name": config.runtime, "devices": runtime.devices})
       trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
       state = loop.train(config, prepared, noise, trainer, path, progress, stop)
       if state is None or stop.requested:

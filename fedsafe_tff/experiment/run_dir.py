@@ -107,8 +107,8 @@ def write_manifest(path: pathlib.Path, **facts: Any) -> None:
   manifest |= {
     "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
     "versions": {name: _version(name) for name in _PACKAGES} | {"python": sys.version.split()[0]},
-    "git_commit": _git_commit(),
-    "hardware": _hardware(),
+    "git_commit": git_commit(),
+    "hardware": hardware(),
   }
   write_json(file, manifest | facts)
 
@@ -120,7 +120,7 @@ def _version(package: str) -> str:
     return "not installed"
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
   """Commit of the code, with a `+` where it was changed; None outside a checkout."""
   folder = pathlib.Path(__file__).resolve().parents[2]
   try:
@@ -132,7 +132,8 @@ def _git_commit() -> str | None:
     return None
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
+  """Processor, cores, memory and system of this machine."""
   import psutil
 
   model = platform.processor()

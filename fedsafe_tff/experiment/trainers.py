@@ -94,7 +94,8 @@ class FedSafeTrainer:
       server_images=prepared.store.sizes[shards.SERVER],
       round_sigma=noise.downlink_sigma if config.downlink_schedule == "every" else 0.0,
       final_sigma=noise.downlink_sigma,
-      downlink=config.downlink,
+      # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
+      downlink=config.downlink if config.runtime == "native" else "map",
       seed=config.seed,
     )
 
@@ -115,6 +116,14 @@ class FedSafeTrainer:
       "clients": np.asarray(metrics["clients"]),
       "adaptation": adapted if self._adapts_in(round_index) else None,
     }
+
+  def adapt(self, state: Any) -> tuple[Any, np.ndarray]:
+    """Adapts the state that the last round left; returns it and the metrics, float32 [3].
+
+    The bits are those of adaptation inside that round.
+    """
+    state, metrics = self._call(self._computations.adapt, state)
+    return state, np.asarray(metrics)
 
   def _adapts_in(self, round_index: int) -> bool:
     config = self._config

@@ -1,6 +1,7 @@
 """The one form of a model that local training, attacks, the server and evaluation share."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -52,5 +53,10 @@ class FunctionalModel:
 
   def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     """Shapes and dtypes of the weights, without computing them."""
+    return self._weight_specs
+
+  @functools.cached_property
+  def _weight_specs(self) -> tuple[tf.TensorSpec, ...]:
+    # Traced once: every evaluator and every computation of the algorithm asks.
     outputs = tf.function(self.init).get_concrete_function(tf.TensorSpec([2], tf.int32))
     return tuple(tf.TensorSpec(o.shape, o.dtype) for o in outputs.structured_outputs)

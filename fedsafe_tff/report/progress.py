@@ -9,7 +9,8 @@ import rich.console
 import rich.progress
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+  """Seconds as M:SS or H:MM:SS."""
   seconds = int(round(seconds))
   hours, rest = divmod(seconds, 3600)
   minutes, seconds = divmod(rest, 60)
@@ -75,7 +76,7 @@ class Progress:
       parts.append(f"epsilon {row['epsilon']:.4g}")
     if row.get("adapted"):
       parts.append(f"adapted (accuracy {row['adaptation_accuracy']:.3f})")
-    parts.append(f"left {_duration(left)}")
+    parts.append(f"left {duration(left)}")
     text = "  ".join(parts)
     if self._bar is not None:
       self._bar.update(self._task, completed=number, description=text)

@@ -1,6 +1,5 @@
 """The native runtime: TFF's C++ worker behind a context that notices when it dies."""
 
-import atexit
 import os
 import signal
 import socket
@@ -16,12 +15,13 @@ from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
   tensorflow_computation,
 )
-from tensorflow_federated.python.core.impl.context_stack import set_default_context
 from tensorflow_federated.python.core.impl.executor_stacks import python_executor_stacks
 from tensorflow_federated.python.core.impl.executors import executors_errors
 from tensorflow_federated.python.core.impl.types import placements
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runtime import context as context_lib
+from fedsafe_tff.runtime.failures import ComputationFailed
 from fedsafe_tff.runtime.worker import Worker
 
 _MAX_MESSAGE = 2_000_000_000
@@ -36,19 +36,11 @@ _POLL_SECONDS = 0.5
 _EXIT_SECONDS = 2.0
 _BROKEN_LINK = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
-# TFF's own context stops its worker in `__del__`. Left to the end of the interpreter that finds
-# the modules it needs gone, prints an AttributeError and leaves the worker behind.
-atexit.register(set_default_context.set_no_default_context)
-
 
 def _compile(computation: tff.Computation) -> tff.Computation:
   """TFF's native compiler; secure sums become plain sums, which is all a simulation needs."""
   without_secure = tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
   return compiler.desugar_and_transform_to_native(without_secure)
-
-
-class ComputationFailed(RuntimeError):
-  """An operation failed inside the worker, which lives on; the message is the operation's."""
 
 
 class WorkerDied(UserError, RuntimeError):
@@ -97,7 +89,7 @@ def _once(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
   return request
 
 
-class _Context(tff.framework.SyncExecutionContext):
+class _Context(context_lib.OwnContext, tff.framework.SyncExecutionContext):
   """A context of ours, told apart from TFF's own by its type."""
 
 
@@ -133,13 +125,12 @@ class NativeRuntime:
     self._worker: Worker | None = None
     self._channel: grpc.Channel | None = None
     self._context: _Context | None = None
-    self._outer: _Context | None = None
+    self._outer: context_lib.OwnContext | None = None
     self._restarts = restarts
     self._restarts_left = restarts
 
   def __enter__(self) -> "NativeRuntime":
-    current = tff.framework.get_context_stack().current
-    self._outer = current if isinstance(current, _Context) else None
+    self._outer = context_lib.current_own_context()
     self._open()
     return self
 
@@ -147,6 +138,11 @@ class NativeRuntime:
     self.close()
     if self._outer is not None:
       tff.framework.set_default_context(self._outer)
+
+  @property
+  def devices(self) -> list[str]:
+    """Where clients run, for the manifest."""
+    return ["CPU (TFF's worker)"]
 
   @property
   def worker_pid(self) -> int:

@@ -1,0 +1,58 @@
+"""The floor of a FedAvg round: a bare `tf.function` loop over data in memory, no framework."""
+
+import tensorflow as tf
+
+from benchmarks.workload import LEARNING_RATE, SEED
+from fedsafe_tff import keys
+
+
+class BareRound:
+  """FedAvg over clients one after another; the steps, and their randomness, are those of ours."""
+
+  def __init__(self, model, clients, *, batch_size: int, shuffle: bool = True):
+    self._clients = [
+      (tf.constant(images), tf.constant(labels, tf.int32)) for images, labels in clients
+    ]
+    root = keys.root(SEED)
+    self._start = model.init(keys.fold(root, keys.INIT))
+    self._key = keys.fold(root, keys.CLIENT_STREAM)
+    self._train = _training(model, batch_size, shuffle)
+    self.weights = self._start
+
+  def __call__(self) -> None:
+    """Round 0, always from the initial weights."""
+    total = tf.cast(sum(len(labels) for _, labels in self._clients), tf.float32)
+    mean = [tf.zeros_like(weight) for weight in self._start]
+    for client, (images, labels) in enumerate(self._clients):
+      trained = self._train(self._start, images, labels, keys.fold(self._key, 0, client))
+      share = len(labels) / total
+      mean = [m + share * weight for m, weight in zip(mean, trained)]
+    self.weights = tuple(weight.numpy() for weight in mean)
+
+
+def _training(model, batch_size, shuffle):
+  images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
+  labels, key = tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
+
+  @tf.function(input_signature=[model.weight_specs(), images, labels, key])
+  def train(weights, images, labels, key):
+    count = tf.shape(labels)[0]
+    order = tf.range(count)
+    if shuffle:
+      order = tf.random.experimental.stateless_shuffle(
+        order, keys.fold(key, keys.SHUFFLE, 0), alg=keys.ALG
+      )
+    for step in tf.range((count + batch_size - 1) // batch_size):
+      rows = order[step * batch_size : (step + 1) * batch_size]
+      x = tf.cast(tf.gather(images, rows), tf.float32) / 255.0
+      with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(weights)
+        logits = model.apply(weights, x, seed=keys.fold(key, keys.DROPOUT, step), training=True)
+        loss = tf.reduce_mean(
+          tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, rows), logits)
+        )
+      gradients = tape.gradient(loss, weights)
+      weights = tuple(w - LEARNING_RATE * g for w, g in zip(weights, gradients))
+    return weights
+
+  return train

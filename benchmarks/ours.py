@@ -1,0 +1,95 @@
+"""One FedAvg round of ours, in any runtime, as a contender."""
+
+import contextlib
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.workload import LEARNING_RATE, SEED
+from fedsafe_tff import aggregation, algorithm, client_work
+
+RUNTIMES = ("native", "device", "ray")
+
+
+class OurRound:
+  """Algorithm 1 without attacks and noise; round 0, always from the initial weights."""
+
+  def __init__(self, runtime, model, store, clients: int, *, batch_size: int, shuffle: bool = True):
+    self._runtime = runtime
+    self._clients = list(range(clients))
+    computations = algorithm.build_fedsafe(
+      model,
+      shard_dir=store.directory,
+      num_clients=clients,
+      work=client_work.ClientWork(batch_size=batch_size, shuffle=shuffle),
+      aggregator=aggregation.build_aggregator("mean"),
+      seed=SEED,
+    )
+    self._next = computations.next
+    self._control = algorithm.control(adapt=False, learning_rate=LEARNING_RATE)
+    self._start = runtime.call(computations.initialize)
+    self.weights: tuple[np.ndarray, ...] = ()
+
+  def __call__(self) -> None:
+    state, metrics = self._runtime.call(self._next, self._start, self._control, self._clients)
+    self.weights = tuple(np.asarray(weight) for weight in state["weights"])
+    np.asarray(metrics["clients"])
+
+
+def open_runtime(name: str, folder: pathlib.Path, *, max_clients: int = 0):
+  """A runtime; enter it as a context manager.
+
+  Args:
+    name: One of `RUNTIMES`.
+    folder: For the output of TFF's worker.
+    max_clients: Of the native runtime: clients at the same time; 0 is no limit.
+  """
+  if name == "device":
+    from fedsafe_tff.runtime.device import DeviceRuntime
+
+    return DeviceRuntime()
+  if name == "ray":
+    from fedsafe_tff.runtime.ray_runtime import RayRuntime
+
+    return RayRuntime()
+  from fedsafe_tff.runtime.native import NativeRuntime
+
+  return NativeRuntime(folder / f"worker-{max_clients}.log", max_clients=max_clients)
+
+
+def open_runtimes(
+  stack: contextlib.ExitStack, names: Sequence[str], folder: pathlib.Path
+) -> dict[str, object]:
+  """All of these runtimes, open until the stack is closed."""
+  return {name: stack.enter_context(open_runtime(name, folder)) for name in names}
+
+
+def split_cpu(count: int) -> int:
+  """Sets up devices, if TensorFlow has not begun to compute: so many of the CPU, GPUs as they are.
+
+  CPU devices share the threads of one pool: a computation on one of them is as fast as without the
+  others.
+
+  Returns:
+    How many CPU devices there are.
+  """
+  from fedsafe_tff.runtime import gpus
+
+  gpus.configure()
+  cpu = tf.config.list_physical_devices("CPU")[0]
+  with contextlib.suppress(RuntimeError):  # too late
+    tf.config.set_logical_device_configuration(
+      cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    )
+  return len(tf.config.list_logical_devices("CPU"))
+
+
+def distance(weights, other, start) -> float:
+  """How far two results are apart, over how far the round moved."""
+
+  def norm(left, right):
+    return float(np.sqrt(sum(np.sum((a - b) ** 2.0) for a, b in zip(left, right, strict=True))))
+
+  return norm(weights, other) / max(norm(other, start), 1e-30)

@@ -1,0 +1,31 @@
+"""What the binaries of tables and figures share."""
+
+from collections.abc import Sequence
+
+from flags import sweep as sweep_flags
+
+
+def make(name: str, arguments: Sequence[str], doc: str) -> int:
+  """Makes a table or figure.
+
+  Args:
+    name: Which.
+    arguments: The command line without the program's name.
+    doc: What `--help` prints above the flags.
+
+  Returns:
+    The exit code: 1 when it was stopped, or when cells could not be done.
+  """
+  request = sweep_flags.parse(arguments, doc, name)
+  from fedsafe_tff.experiment.run import Stopped
+  from fedsafe_tff.sweep.sweep import run
+
+  try:
+    page, failed = run(request)
+  except Stopped as stopped:
+    print(stopped, flush=True)
+    return 1
+  if failed:
+    print(f"{failed} cells could not be done: the page names them")
+  print(f"page: {page}")
+  return 1 if failed else 0

@@ -1,0 +1,28 @@
+"""What a manifest tells of a run's data, model and noise."""
+
+from typing import Any
+
+from fedsafe_tff.config import Config
+from fedsafe_tff.experiment.noise import Noise
+from fedsafe_tff.experiment.prepare import Prepared
+
+
+def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str, Any]:
+  """Facts for `run_dir.write_manifest` that are known before the first round."""
+  return {
+    "seeds": {"seed": config.seed},
+    "data_hash": prepared.data_hash,
+    "data": {
+      "images": len(prepared.image_set),
+      "shape": list(prepared.image_set.image_shape),
+      "parts": prepared.parts.sizes(),
+      "class_names": list(prepared.image_set.class_names),
+      "skipped": list(prepared.image_set.skipped),
+      "leaks": prepared.leaks.sentence() if prepared.leaks else None,
+    },
+    "trivial_baselines": prepared.trivial,
+    "noise": {"uplink_sigma": noise.uplink_sigma, "downlink_sigma": noise.downlink_sigma},
+    "privacy": noise.statement(config.rounds),
+    "model": prepared.model.name,
+    "threads": config.threads or None,
+  }

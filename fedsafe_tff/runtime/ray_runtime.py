@@ -1,0 +1,291 @@
+"""The Ray runtime: clients' work on the machines of a Ray cluster, server parts in this process.
+
+The cluster is one that runs already, or is started on this machine and ended with the runtime. An
+actor does the work of one client at a time, with the CPUs and GPUs asked for. One that dies, or
+whose machine does, costs its client another try on another actor.
+"""
+
+import collections
+import contextlib
+import heapq
+import os
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runtime import gpus, values
+from fedsafe_tff.runtime.failures import ComputationFailed, one_line
+from fedsafe_tff.runtime.in_process import ClientTask, InProcessRuntime
+from fedsafe_tff.runtime.ray_actor import ClientActor
+
+_TRIES = 3
+_CONNECT_SECONDS = 20.0
+_START_SECONDS = 180.0
+_POLL_SECONDS = 1.0
+# Clients per actor that run, wait to run or wait to be added up.
+_PER_ACTOR = 2
+
+
+def _import_ray():
+  os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send reports
+  os.environ.setdefault("RAY_enable_metrics_collection", "0")  # else it warns: no agent
+  try:
+    import ray
+  except ImportError as error:
+    raise UserError(
+      f"--runtime=ray needs Ray ({error}): "
+      "pip install --no-deps --require-hashes -r requirements-ray.txt"
+    ) from None
+  return ray
+
+
+class ActorsLost(UserError, RuntimeError):
+  """A client's work was lost with its actor more often than it is tried again."""
+
+
+class RayRuntime(InProcessRuntime):
+  """Runs TFF computations on a Ray cluster; see `InProcessRuntime`."""
+
+  def __init__(
+    self,
+    *,
+    address: str = "",
+    cpus_per_client: int = 1,
+    gpus_per_client: float = 0.0,
+    log: Callable[[str], None] = lambda text: None,
+  ):
+    """Starts nothing yet.
+
+    Args:
+      address: The cluster, as `ray.init` takes it; empty starts one on this machine.
+      cpus_per_client: CPUs of an actor, and its threads of TensorFlow.
+      gpus_per_client: GPUs of an actor; below 1, actors share one.
+      log: Is told about lost actors.
+    """
+    super().__init__(log)
+    self._ray = _import_ray()
+    self._address = address
+    self._cpus = cpus_per_client
+    self._gpus = gpus_per_client
+    self._ours = False  # whether we connected, and so disconnect
+    self._idle: list[Any] = []
+    self._starting: dict[Any, tuple[Any, float]] = {}  # by the reference of its first answer
+    self._busy: dict[Any, tuple[int, Any]] = {}  # client and actor by the result's reference
+    self._failed_starts = 0
+    self._parts: dict[int, Any] = {}
+
+  @property
+  def devices(self) -> list[str]:
+    """The machines of the cluster."""
+    return [
+      f"{node['NodeManagerHostname']}: {node['Resources'].get('CPU', 0):g} CPU, "
+      f"{node['Resources'].get('GPU', 0):g} GPU"
+      for node in self._nodes()
+    ]
+
+  def _nodes(self) -> list[dict[str, Any]]:
+    return [node for node in self._ray.nodes() if node["Alive"]]
+
+  def _start(self) -> None:
+    if not self._ray.is_initialized():
+      self._connect()
+      self._ours = True
+    self._check_resources()
+    tf.config.set_soft_device_placement(True)
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    self._server_device = devices[0].name
+    self._actor_class = self._ray.remote(ClientActor).options(
+      num_cpus=self._cpus,
+      num_gpus=self._gpus,
+      max_restarts=0,
+      max_task_retries=0,
+      scheduling_strategy="SPREAD",
+    )
+    self._log(f"clients run on a Ray cluster of {'; '.join(self.devices)}")
+
+  def _connect(self) -> None:
+    settings = {"log_to_driver": False, "configure_logging": False}
+    if not self._address:
+      settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    # Ray handles SIGTERM in a way of its own, which would take the place of our clean stop.
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM) if main else None
+    try:
+      _check_listens(self._address)
+      with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about GPUs that actors did not ask for
+        self._ray.init(address=self._address or "local", **settings)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+      where = f"--ray_address={self._address}" if self._address else "on this machine"
+      raise UserError(f"no Ray cluster {where}: {one_line(error)[:300]}") from error
+    finally:
+      if main:
+        signal.signal(signal.SIGTERM, handler)
+
+  def _check_resources(self) -> None:
+    if not self._slots():
+      raise UserError(
+        f"no machine of the Ray cluster ({'; '.join(self.devices)}) has {self._cpus} CPU and "
+        f"{self._gpus:g} GPU for a client: lower --ray_cpus_per_client or --ray_gpus_per_client"
+      )
+    idle = sum(node["Resources"].get("GPU", 0) for node in self._nodes())
+    if idle and not self._gpus:
+      raise UserError(
+        f"the Ray cluster has {idle:g} GPU that would lie idle: set --ray_gpus_per_client, or "
+        "start Ray with --num-gpus=0"
+      )
+    if not self._gpus and not self._address:
+      gpus.check_no_idle_gpu()
+
+  def _slots(self) -> int:
+    """How many actors the cluster has room for, were it ours alone."""
+    total = 0
+    for node in self._nodes():
+      has = node["Resources"]
+      room = [int(has.get("CPU", 0) // self._cpus)]
+      if self._gpus:
+        room.append(int(has.get("GPU", 0) / self._gpus + 1e-9))
+      total += min(room)
+    return total
+
+  def _stop(self) -> None:
+    if not self._ray.is_initialized():
+      return
+    actors = [actor for actor, _ in self._starting.values()]
+    for actor in [*self._idle, *actors, *(actor for _, actor in self._busy.values())]:
+      self._end(actor)
+    self._idle, self._starting, self._busy = [], {}, {}
+    self._parts.clear()
+    if self._ours:
+      self._ray.shutdown()
+      self._ours = False
+
+  def _end(self, actor: Any) -> None:
+    with contextlib.suppress(Exception):
+      self._ray.kill(actor)
+
+  def _client_results(self, task: ClientTask) -> Iterator[Sequence[Any]]:
+    key = id(task.part)
+    if key not in self._parts:
+      self._parts[key] = self._ray.put(task.part)
+    clients = [_arrays(client) for client in task.clients]
+    received = self._ray.put(_arrays(task.received))
+    waiting = list(range(len(clients)))  # a heap
+    done: dict[int, Sequence[Any]] = {}
+    losses = collections.Counter()
+    added = 0
+    self._failed_starts = 0
+    try:
+      while added < len(clients):
+        if added in done:
+          yield done.pop(added)
+          added += 1
+          continue
+        self._start_actors(len(waiting))
+        window = added + _PER_ACTOR * (len(self._idle) + len(self._busy))
+        while self._idle and waiting and waiting[0] < window:
+          index, actor = heapq.heappop(waiting), self._idle.pop()
+          reference = actor.run.remote(key, self._parts[key], clients[index], received)
+          self._busy[reference] = (index, actor)
+        for reference in self._finished():
+          index, actor = self._busy.pop(reference)
+          try:
+            trouble, result = self._ray.get(reference)
+          except self._ray.exceptions.RayError as error:
+            losses[index] += 1
+            self._lost(actor, f"{task.names[index]}, stage {task.part.name}", losses[index], error)
+            heapq.heappush(waiting, index)
+            continue
+          self._idle.append(actor)
+          if trouble:
+            raise ComputationFailed(
+              f"{task.names[index]}, stage {task.part.name}: {one_line(trouble)}"
+            )
+          done[index] = result
+    finally:
+      for _, actor in self._busy.values():  # after an error they have work that nobody wants
+        self._end(actor)
+      self._busy = {}
+
+  def _start_actors(self, clients: int) -> None:
+    """Asks for as many actors as there is room and work for."""
+    if self._idle:
+      return
+    running = len(self._starting) + len(self._busy)
+    room = self._slots() - running
+    for _ in range(min(room, clients - len(self._starting))):
+      actor = self._actor_class.remote(self._cpus, self._gpus > 0)
+      self._starting[actor.where.remote()] = (actor, time.monotonic())
+
+  def _finished(self) -> list[Any]:
+    """Waits a moment; returns finished work, and takes in the actors that have started."""
+    references = [*self._busy, *self._starting]
+    if not references:
+      raise ActorsLost(
+        f"the Ray cluster has no room for an actor with {self._cpus} CPU and {self._gpus:g} GPU"
+      )
+    ready, _ = self._ray.wait(references, timeout=_POLL_SECONDS)
+    finished = []
+    for reference in ready:
+      if reference in self._busy:
+        finished.append(reference)
+      else:
+        self._welcome(reference)
+    started = [begun for _, begun in self._starting.values()]
+    if not self._busy and not self._idle and not finished and started:
+      if time.monotonic() - max(started) > _START_SECONDS:
+        raise ActorsLost(
+          f"no actor of the Ray cluster started in {_START_SECONDS:g} s: is it busy with other "
+          f"work? `ray status` tells; each needs {self._cpus} CPU and {self._gpus:g} GPU"
+        )
+    return finished
+
+  def _welcome(self, reference: Any) -> None:
+    actor, _ = self._starting.pop(reference)
+    try:
+      where = self._ray.get(reference)
+    except self._ray.exceptions.RayError as error:
+      self._end(actor)
+      self._failed_starts += 1
+      if self._failed_starts > _TRIES:
+        raise ActorsLost(
+          f"Ray actors don't start ({one_line(error)[:300]}): is this package, with its "
+          "requirements, installed on every machine of the cluster?"
+        ) from error
+      return
+    if where is None:
+      self._end(actor)
+      raise UserError(
+        "an actor got a GPU from Ray, but TensorFlow sees none there: "
+        "pip install --no-deps --require-hashes -r requirements-gpu.txt on every machine"
+      )
+    self._idle.append(actor)
+
+  def _lost(self, actor: Any, what: str, losses: int, error: Exception) -> None:
+    self._end(actor)
+    said = one_line(error).partition(". ")[0][:200]
+    if losses > _TRIES:
+      raise ActorsLost(
+        f"{what}: lost with its actor {losses} times ({said}): is memory short on the cluster?"
+      ) from error
+    self._log(f"{what}: its Ray actor died ({said}): trying on another one")
+
+
+def _check_listens(address: str) -> None:
+  """Raises an OSError where nothing listens: `ray.init` would try for many minutes."""
+  host, _, port = address.removeprefix("ray://").rpartition(":")
+  if host and port.isdigit():
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def _arrays(flat: Sequence[Any]) -> list[Any]:
+  if any(isinstance(leaf, tf.Tensor) and leaf.dtype == tf.variant for leaf in flat):
+    raise UserError("--runtime=ray can't ship data sets: pass ids, or use --runtime=device")
+  return [values.to_numpy(leaf) for leaf in flat]

@@ -1,0 +1,138 @@
+"""Studies of settings that the paper leaves open or does not vary."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from fedsafe_tff.sweep.cells import Cell, make_cell
+from fedsafe_tff.sweep.claim import DEFENDED
+from fedsafe_tff.sweep.report import Report, Section, overview
+from fedsafe_tff.sweep.request import Request
+from fedsafe_tff.sweep.results import Results
+
+TITLE = "What else decides: settings that the paper leaves open or does not vary"
+SIZES = (0.012, 0.05)
+_ALL = ("none", *DEFENDED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """One value of what varies.
+
+  Attributes:
+    name: Its name in tables.
+    changes: The settings.
+    methods: Whom it concerns.
+    dp: Whether uploads are clipped and noised; None takes what was asked for.
+    eps_scale: What a size is multiplied by to give pixels of [0, 1].
+  """
+
+  name: str
+  changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+  methods: tuple[str, ...] = _ALL
+  dp: bool | None = None
+  eps_scale: float = 1.0
+
+
+STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
+  "split": (
+    "What the leak of the published split is worth: its test images have copies in training.",
+    tuple(Variant(name, {"split": name}) for name in ("grouped", "published")),
+  ),
+  "clients": (
+    "The number of clients.",
+    tuple(
+      Variant(f"{count} clients", {"num_clients": count, "min_client_images": 5})
+      for count in (3, 10, 30)
+    ),
+  ),
+  "dirichlet": (
+    "How far from IID the clients are: a small alpha is far.",
+    tuple(
+      Variant(f"alpha {a:g}", {"partition": "dirichlet", "dirichlet_alpha": a})
+      for a in (10.0, 0.5, 0.1)
+    ),
+  ),
+  "sigma": (
+    "The downlink noise, with and without adaptation.",
+    tuple(
+      Variant(f"sigma {s:g}", {"downlink_sigma": s}, ("distributed_noise", "noise_only"))
+      for s in (0.001, 0.003, 0.01, 0.02, 0.03)
+    ),
+  ),
+  "steps": (
+    "The steps of the PGD attack; its step is eps / steps.",
+    tuple(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),
+  ),
+  "eps_units": (
+    "What the paper's eps may have meant: pixels of [0, 1]; units of images scaled to [-1, 1] or "
+    "divided by a standard deviation of 0.225, where the same number is less; or the step of a PGD "
+    "attack of 10 steps, where it is more.",
+    (
+      Variant("pixels"),
+      Variant("of [-1, 1]", eps_scale=0.5),
+      Variant("of standard deviations", eps_scale=0.225),
+      Variant("size of a step", eps_scale=10.0),
+    ),
+  ),
+  "uplink": (
+    "The noise on clipped uploads.",
+    (
+      Variant("no DP", dp=False),
+      *(
+        Variant(f"uplink sigma {s:g}", {"uplink_sigma": s, "uplink_epsilon": 0.0}, dp=True)
+        for s in (0.0005, 0.001, 0.002, 0.005)
+      ),
+    ),
+  ),
+  "dp_fed_avg": (
+    "TFF's DP-FedAvg (central noise on clipped updates) beside the paper's noise at the clients, "
+    "both without a defence. The noise multiplier is that over the clipping norm 1.",
+    (
+      Variant("no DP", methods=("none",), dp=False),
+      Variant("clients' noise", methods=("none",), dp=True),
+      *(
+        Variant(
+          f"TFF, multiplier {z:g}",
+          {
+            "algorithm": "tff_dp_fed_avg",
+            "clip_norm": 1.0,
+            "dp_noise_multiplier": z,
+            "uplink_sigma": 0.0,
+            "uplink_epsilon": 0.0,
+          },
+          ("none",),
+          dp=False,
+        )
+        for z in (0.01, 0.1, 1.0)
+      ),
+    ),
+  ),
+}
+
+
+def cells(request: Request) -> list[Cell]:
+  """Every variant of the study with the methods that it concerns."""
+  return [
+    make_cell(
+      request,
+      task,
+      method,
+      seed,
+      eps=SIZES,
+      variant=variant.name,
+      changes=variant.changes,
+      dp=variant.dp,
+      eps_scale=variant.eps_scale,
+    )
+    for task in request.tasks
+    for seed in request.seeds
+    for variant in STUDIES[request.study][1]
+    for method in variant.methods
+  ]
+
+
+def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
+  """What varies, and the table of all cells."""
+  text = STUDIES[request.study][0] + "\n"
+  return Report((Section(f"Study: {request.study}", text), overview(results, folder)))

@@ -1,0 +1,47 @@
+"""Figure 2: ASR of the benign clients and of the adversary against the size of a PGD attack."""
+
+import pathlib
+
+from fedsafe_tff.sweep import plots, robustness_claims
+from fedsafe_tff.sweep.cells import Cell, make_cell
+from fedsafe_tff.sweep.claim import DEFENDED
+from fedsafe_tff.sweep.report import Report, Section, overview, picture
+from fedsafe_tff.sweep.request import Request
+from fedsafe_tff.sweep.results import Results
+
+TITLE = "Figure 2: ASR against the size of the perturbation"
+METHODS = ("none", *DEFENDED)
+# Those of the tables among them: they are attacked once for all.
+SIZES = (0.005, 0.01, 0.012, 0.017, 0.03, 0.05, 0.07)
+
+
+def cells(request: Request) -> list[Cell]:
+  """Undefended, adversarial training and distributed noise at many sizes."""
+  return [
+    make_cell(request, task, method, seed, eps=SIZES)
+    for task in request.tasks
+    for seed in request.seeds
+    for method in METHODS
+  ]
+
+
+def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
+  """The plot, the numbers behind it and the claims on it."""
+  path = plots.curves(
+    results,
+    folder / "figure2.png",
+    methods=METHODS,
+    x=lambda row: row["eps"],
+    x_label="eps (pixels of [0, 1])",
+  )
+  claims = (
+    robustness_claims.undefended_transfers(results),
+    robustness_claims.self_over_avg(results),
+    robustness_claims.grows_with_eps(results),
+    robustness_claims.comparable(results),
+  )
+  text = picture(folder, path, TITLE) + (
+    f"\n{request.attack.upper()}; left the benign clients, right the adversary; bands are 95 % "
+    "intervals over seeds. The paper prints no values for this figure.\n"
+  )
+  return Report((Section("Plot", text), overview(results, folder, "figure2")), claims)

@@ -1,0 +1,63 @@
+"""Figure 3: ASR against the share of the adaptation samples that the server uses."""
+
+import pathlib
+
+from fedsafe_tff.sweep import adaptation_claims, paper, plots
+from fedsafe_tff.sweep.adaptation_claims import share_name, share_of
+from fedsafe_tff.sweep.cells import Cell, make_cell
+from fedsafe_tff.sweep.claim import DEFENDED
+from fedsafe_tff.sweep.report import Report, Section, overview, picture
+from fedsafe_tff.sweep.request import Request
+from fedsafe_tff.sweep.results import Results
+
+TITLE = "Figure 3: ASR against the share of adaptation samples"
+# The paper does not say at which size; this one is that of the adaptation itself.
+SIZES = (0.03,)
+
+
+def cells(request: Request) -> list[Cell]:
+  """Both methods at six shares, all from one training."""
+  return [
+    make_cell(
+      request,
+      task,
+      method,
+      seed,
+      eps=SIZES,
+      variant=share_name(share),
+      changes={"adaptation_share": share},
+    )
+    for task in request.tasks
+    for seed in request.seeds
+    for share in paper.SHARES
+    for method in DEFENDED
+  ]
+
+
+def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
+  """A plot per size, the numbers behind it and the claims on it."""
+  shown = ""
+  for eps in results.distinct("eps"):
+    path = plots.curves(
+      Results(results.select(eps=eps)),
+      folder / f"figure3_eps{eps:g}.png",
+      methods=DEFENDED,
+      x=lambda row: 100 * share_of(row),
+      x_label="share of the adaptation samples (%)",
+      paper_points={
+        task: (100 * paper.SHARE, value) for task, value in paper.AVG_ASR_AT_SHARE.items()
+      },
+    )
+    shown += picture(folder, path, f"{TITLE}, eps {eps:g}")
+  claims = (
+    adaptation_claims.few_samples(results),
+    adaptation_claims.more_samples_help(results),
+    adaptation_claims.all_samples_defend(results),
+    adaptation_claims.fewer_samples_than_training(results),
+  )
+  text = shown + (
+    f"\n{request.attack.upper()}; left the benign clients, right the adversary; bands are 95 % "
+    "intervals over seeds; the star is the value that the paper's text gives. A larger share "
+    "contains the smaller one.\n"
+  )
+  return Report((Section("Plot", text), overview(results, folder, "figure3")), claims)

@@ -1,0 +1,91 @@
+"""The page of a table or figure: what came of it, what the paper claims, how it was made."""
+
+import pathlib
+from collections.abc import Sequence
+
+from fedsafe_tff.report.progress import duration
+from fedsafe_tff.sweep import identity, render
+from fedsafe_tff.sweep.cache import Cache, read_json
+from fedsafe_tff.sweep.cells import Cell
+from fedsafe_tff.sweep.claim import Claim
+from fedsafe_tff.sweep.report import Report
+from fedsafe_tff.sweep.request import Request
+from fedsafe_tff.sweep.steps import ADAPT, ATTACK, TRAIN, measured
+
+
+def write(
+  folder: pathlib.Path,
+  title: str,
+  report: Report,
+  request: Request,
+  cells: Sequence[Cell],
+  failures: Sequence[tuple[str, str]],
+) -> pathlib.Path:
+  """Writes `README.md` into `folder` and returns its path."""
+  parts = [f"# {title}\n"]
+  if report.claims:
+    parts.append("## The paper's claims\n\n" + _claims(report.claims))
+  parts += [f"## {section.title}\n\n{section.text}" for section in report.sections]
+  if failures:
+    lines = "".join(f"- {name}: {reason}\n" for name, reason in failures)
+    parts.append(f"## Cells that could not be done\n\n{lines}")
+  parts.append("## How it was made\n\n" + _making(request, cells))
+  path = folder / "README.md"
+  render.write_text(path, "\n".join(parts))
+  return path
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+  rows = [[str(n), c.text, f"**{c.verdict}**"] for n, c in enumerate(claims, 1)]
+  evidence = [f"{n}. {' '.join(c.evidence) or 'No results.'}" for n, c in enumerate(claims, 1)]
+  table = render.markdown(["", "claim", "verdict"], rows)
+  return f"{table}\nEvidence:\n\n" + "\n".join(evidence) + "\n"
+
+
+def _making(request: Request, cells: Sequence[Cell]) -> str:
+  cache = Cache(request.cache)
+  taken = measured(cells, cache)
+  seconds = {kind: sum(s for step, s in taken if step.kind == kind) for kind in (TRAIN, ADAPT)}
+  attacks = sum(s for step, s in taken if step.kind == ATTACK)
+  hardware, versions, commits = set(), set(), set()
+  for cell in cells:
+    manifest = read_json(cache.training(cell.config) / "manifest.json")
+    if manifest:
+      facts = manifest["hardware"]
+      hardware.add(f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:g} GiB")
+      hardware |= {str(d) for d in manifest.get("runtime", {}).get("devices", [])}
+      versions.add(
+        ", ".join(
+          f"{n} {manifest['versions'][n]}" for n in ("tensorflow", "tensorflow-federated")
+        )
+      )
+      commits.add(str(manifest["git_commit"]))
+  trainings = {cache.training(cell.config) for cell in cells}
+  lines = [
+    f"```\n{request.command}\n```\n",
+    f"- seeds: {', '.join(map(str, request.seeds))}",
+    f"- hardware: {'; '.join(sorted(hardware)) or 'unknown'}",
+    f"- software: {'; '.join(sorted(versions))}; commit {', '.join(sorted(commits))}",
+    f"- time: {duration(seconds[TRAIN])} for {len(trainings)} trainings, "
+    f"{duration(seconds[ADAPT])} for adaptation, {duration(attacks)} for attacks, wherever "
+    "they were done for the first time; other tables and figures share them",
+    "- `numbers.csv`: every number by seed, with the evaluation's file and the training's folder "
+    "in the cache; these hold configuration, commit, data hash and transfer matrix",
+  ]
+  lines += [f"- {line}" for line in _settings(cells)]
+  return "\n".join(lines) + "\n"
+
+
+def _settings(cells: Sequence[Cell]) -> list[str]:
+  """The settings of each task's training that are not at their defaults."""
+  lines = {}
+  for cell in cells:
+    if cell.task not in lines:
+      found = identity.training_config(cell.config).identity()
+      told = [f"--{name}={_flag(value)}" for name, value in found.items() if name != "seed"]
+      lines[cell.task] = f"settings of {cell.task}'s first training: `{' '.join(told)}`"
+  return list(lines.values())
+
+
+def _flag(value: object) -> str:
+  return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,73 @@
+"""Tables as Markdown, CSV and LaTeX."""
+
+import csv
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedsafe_tff.data.files import atomic_path
+
+_LATEX = {
+  "\\": r"\textbackslash{}",
+  "&": r"\&",
+  "%": r"\%",
+  "$": r"\$",
+  "#": r"\#",
+  "_": r"\_",
+  "{": r"\{",
+  "}": r"\}",
+  "~": r"\textasciitilde{}",
+  "^": r"\textasciicircum{}",
+  "<": r"$<$",
+  ">": r"$>$",
+  "±": r"$\pm$",
+  "†": r"$\dagger$",
+  "≤": r"$\le$",
+}
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A table in GitHub's Markdown."""
+  lines = [headings, ["---"] * len(headings), *rows]
+  cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+  return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def latex(
+  headings: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, label: str
+) -> str:
+  """A `table` environment with a `tabular`; needs the booktabs package."""
+  lines = [
+    r"\begin{table}",
+    r"\centering",
+    rf"\caption{{{escape(caption)}}}",
+    rf"\label{{tab:{label}}}",
+    rf"\begin{{tabular}}{{{'l' * len(headings)}}}",
+    r"\toprule",
+    " & ".join(escape(h) for h in headings) + r" \\",
+    r"\midrule",
+    *(" & ".join(escape(cell) for cell in row) + r" \\" for row in rows),
+    r"\bottomrule",
+    r"\end{tabular}",
+    r"\end{table}",
+  ]
+  return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+  """Text as LaTeX typesets it."""
+  return "".join(_LATEX.get(character, character) for character in text)
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a text file so that a reader never meets half of it."""
+  with atomic_path(path) as temporary:
+    temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+  """Writes a CSV file with the columns of the first row; None becomes an empty cell."""
+  with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+    writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)

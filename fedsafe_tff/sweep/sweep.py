@@ -1,0 +1,126 @@
+"""Makes a table or figure: does what is missing, then writes tables, plots and the page."""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.sweep import (
+  ablation,
+  figure1,
+  figure2,
+  figure3,
+  identity,
+  page,
+  render,
+  steps,
+  table1,
+  table2,
+)
+from fedsafe_tff.sweep.cache import Cache
+from fedsafe_tff.sweep.cells import Cell, check_typed
+from fedsafe_tff.sweep.progress import SweepProgress
+from fedsafe_tff.sweep.report import Report
+from fedsafe_tff.sweep.request import Request
+from fedsafe_tff.sweep.results import Results
+
+
+class Study(Protocol):
+  """What the module of a table or figure offers."""
+
+  TITLE: str
+
+  def cells(self, request: Request) -> list[Cell]:
+    """The cells that it needs."""
+
+  def report(self, request: Request, results: Results, folder: pathlib.Path) -> Report:
+    """Writes its tables and plots into `folder`."""
+
+
+_STUDIES: dict[str, Study] = {
+  "table1": table1,
+  "table2": table2,
+  "figure1": figure1,
+  "figure2": figure2,
+  "figure3": figure3,
+  "ablation": ablation,
+}
+
+
+def run(request: Request) -> tuple[pathlib.Path, int]:
+  """Makes a table or figure, from the cache as far as that goes.
+
+  Args:
+    request: What the user asks for.
+
+  Returns:
+    The page, and the number of cells that could not be done.
+
+  Raises:
+    UserError: What the user can mend.
+    Stopped: After Ctrl-C or SIGTERM; what is finished is saved.
+  """
+  study = _STUDIES[request.name]
+  cells = study.cells(request)
+  check_typed(request, cells)
+  try:
+    request.out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"--out={request.out} can't be made ({error.strerror}): choose another folder"
+    ) from None
+  cache = Cache(request.cache)
+  failures = _do_missing(cells, cache)
+  results = Results(cache.rows(cells))
+  report = study.report(request, results, request.out)
+  if results.rows:
+    render.write_csv(request.out / "numbers.csv", results.rows)
+  if report.claims:
+    records = [
+      {"claim": c.text, "verdict": c.verdict, "evidence": " ".join(c.evidence)}
+      for c in report.claims
+    ]
+    render.write_csv(request.out / "claims.csv", records)
+  told = [(cell.title(), reason) for cell, reason in failures]
+  return page.write(request.out, study.TITLE, report, request, cells, told), len(failures)
+
+
+def _do_missing(cells: Sequence[Cell], cache: Cache) -> list[tuple[Cell, str]]:
+  groups = steps.plan(cells, cache)
+  if not groups:
+    print("everything is in the cache: nothing to train or attack", flush=True)
+    return []
+  with cache.locked():
+    # TensorFlow and TFF take seconds to import: only what computes pays for them.
+    import tensorflow as tf
+
+    from fedsafe_tff.experiment.prepare import prepare
+    from fedsafe_tff.runtime import choose
+    from fedsafe_tff.runtime.signals import graceful_stop
+    from fedsafe_tff.sweep import work
+
+    # Every model has its evaluator with its graphs, which TensorFlow would warn of.
+    tf.get_logger().setLevel("ERROR")
+    config = cells[0].config
+    if config.threads:
+      tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+      tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+    choose.configure(config)
+    estimate = steps.Estimate(steps.measured(cells, cache))
+    to_come = [step for group in groups for step in steps.steps_of(group, cache)]
+    failures = []
+    with graceful_stop() as stop, SweepProgress(to_come, estimate, sys.stdout) as progress:
+      progress.note(
+        f"{len(cells)} cells, {sum(map(len, groups))} of them to be done, from {len(groups)} "
+        f"trainings in {cache.folder}"
+      )
+      # What is wrong with a task's data should be known now, not after hours of another task.
+      for first in {group[0].task: group[0] for group in reversed(groups)}.values():
+        prepare(identity.training_config(first.config), progress.note)
+      for group in groups:
+        failed = work.do_group(group, cache, progress, stop)
+        for cell, reason in failed:
+          progress.note(f"{cell.title()}: {reason}")
+        failures += failed
+    return failures

@@ -1,0 +1,190 @@
+"""Two methods beside each other, cell by cell, with the paper's values where it has any."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fedsafe_tff.sweep import statistics
+from fedsafe_tff.sweep.results import Results, p_text, table_text
+from fedsafe_tff.sweep.statistics import Comparison, Estimate
+
+METRIC_NAMES = {"asr_self": "self", "asr_avg": "avg"}
+
+# The paper gives two decimals: what rounds to the same one is no difference.
+_SAME = 0.005
+
+
+@dataclasses.dataclass(frozen=True)
+class Versus:
+  """One cell: the second method against the first.
+
+  Attributes:
+    labels: What the cell is: task, eps, metric and so on.
+    first: Ours for the first method; None where it could not be done.
+    second: Ours for the second.
+    comparison: Second less first, paired by seed.
+    paper_first: The paper's value; None where it has none.
+    paper_second: The paper's value.
+    p_holm: The p-value as it counts among all cells of the table.
+    collapsed: Whether one of the models is hardly better than the majority class.
+  """
+
+  labels: dict[str, Any]
+  first: Estimate | None
+  second: Estimate | None
+  comparison: Comparison | None
+  paper_first: float | None
+  paper_second: float | None
+  p_holm: float | None = None
+  collapsed: bool = False
+
+  @property
+  def paper_direction(self) -> str:
+    """Whether the paper's second value is lower, higher or the same; "" where it has none."""
+    if self.paper_first is None or self.paper_second is None:
+      return ""
+    return direction(self.paper_second - self.paper_first)
+
+  @property
+  def our_direction(self) -> str:
+    """The same of ours."""
+    return direction(self.comparison.difference.mean) if self.comparison else ""
+
+  @property
+  def agrees(self) -> str:
+    """Whether both directions agree: "yes", "no", or "" where one is unknown."""
+    if not self.paper_direction or not self.our_direction:
+      return ""
+    return "yes" if self.paper_direction == self.our_direction else "no"
+
+
+def direction(difference: float) -> str:
+  """A difference of attack success rates in a word."""
+  if abs(difference) <= _SAME:
+    return "same"
+  return "lower" if difference < 0 else "higher"
+
+
+def versus(
+  results: Results,
+  cells: Sequence[dict[str, Any]],
+  first: dict[str, Any],
+  second: dict[str, Any],
+  paper: Callable[[dict[str, Any]], tuple[float, float] | None],
+) -> list[Versus]:
+  """Compares two methods in many cells.
+
+  Args:
+    results: The rows.
+    cells: For each cell its labels: `metric` names the column, the others select rows.
+    first: What selects the first method's rows.
+    second: What selects the second's.
+    paper: From a cell's labels to the paper's two values, or None.
+
+  Returns:
+    One entry per cell, p-values adjusted for their number.
+  """
+  made = []
+  for labels in cells:
+    where = {k: v for k, v in labels.items() if k != "metric"}
+    metric = labels["metric"]
+    theirs = paper(labels) or (None, None)
+    made.append(
+      Versus(
+        labels=labels,
+        first=results.estimate(metric, **where, **first),
+        second=results.estimate(metric, **where, **second),
+        comparison=results.compare(metric, first, second, **where),
+        paper_first=theirs[0],
+        paper_second=theirs[1],
+        collapsed=any(results.is_collapsed(**where, **w) for w in (first, second)),
+      )
+    )
+  adjusted = statistics.holm([v.comparison.p if v.comparison else None for v in made])
+  return [dataclasses.replace(v, p_holm=p) for v, p in zip(made, adjusted)]
+
+
+def headings(label_names: Sequence[str], first: str, second: str) -> list[str]:
+  """Headings of `table_rows`."""
+  return [
+    *label_names,
+    f"{first}, paper",
+    f"{first}, ours",
+    f"{second}, paper",
+    f"{second}, ours",
+    "difference",
+    "p",
+    "p (Holm)",
+    "paper says",
+    "here",
+    "agrees",
+  ]
+
+
+def table_rows(entries: Sequence[Versus], digits: int = 3) -> list[list[str]]:
+  """One row per cell for Markdown or LaTeX; † marks collapsed models."""
+  return [
+    [
+      *(_label(value) for value in entry.labels.values()),
+      _paper(entry.paper_first),
+      table_text(entry.first, digits),
+      _paper(entry.paper_second),
+      table_text(entry.second, digits) + (" †" if entry.collapsed else ""),
+      table_text(entry.comparison.difference, digits) if entry.comparison else "-",
+      p_text(entry.comparison.p if entry.comparison else None),
+      p_text(entry.p_holm),
+      entry.paper_direction or "-",
+      entry.our_direction or "-",
+      entry.agrees or "-",
+    ]
+    for entry in entries
+  ]
+
+
+def csv_rows(entries: Sequence[Versus]) -> list[dict[str, Any]]:
+  """One row per cell with bare numbers."""
+  return [
+    {
+      **entry.labels,
+      "paper_first": entry.paper_first,
+      "first_mean": entry.first and entry.first.mean,
+      "first_half_width": entry.first and entry.first.half_width,
+      "paper_second": entry.paper_second,
+      "second_mean": entry.second and entry.second.mean,
+      "second_half_width": entry.second and entry.second.half_width,
+      "seeds": entry.comparison and entry.comparison.difference.count,
+      "difference": entry.comparison and entry.comparison.difference.mean,
+      "difference_half_width": entry.comparison and entry.comparison.difference.half_width,
+      "p": entry.comparison and entry.comparison.p,
+      "p_holm": entry.p_holm,
+      "paper_direction": entry.paper_direction,
+      "our_direction": entry.our_direction,
+      "agrees": entry.agrees,
+      "collapsed": int(entry.collapsed),
+    }
+    for entry in entries
+  ]
+
+
+def agreement(entries: Sequence[Versus]) -> str:
+  """In how many cells the directions agree, in words."""
+  known = [entry for entry in entries if entry.agrees]
+  if not known:
+    return "The paper has no values for these cells."
+  same = sum(entry.agrees == "yes" for entry in known)
+  strict = [e for e in known if e.paper_direction != "same"]
+  both = sum(e.agrees == "yes" for e in strict)
+  return (
+    f"The direction agrees with the paper's in {same} of {len(known)} cells; where the paper has a "
+    f"difference at all, in {both} of {len(strict)}."
+  )
+
+
+def _label(value: Any) -> str:
+  if isinstance(value, float):
+    return f"{value:g}"
+  return METRIC_NAMES.get(value, str(value))
+
+
+def _paper(value: float | None) -> str:
+  return "-" if value is None else f"{value:.3f}".rstrip("0").ljust(4, "0")

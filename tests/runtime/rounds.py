@@ -1,0 +1,126 @@
+"""The same rounds for every runtime, and a program that runs them on three CPU devices.
+
+The number of logical CPU devices must be set before TensorFlow starts, hence a program of its own:
+`rounds.py FOLDER` reads the shards of `tests/small.py` from FOLDER and writes FOLDER/device.pickle.
+"""
+
+import pathlib
+import pickle
+import sys
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import adaptation, aggregation, algorithm, baselines, client_work
+from fedsafe_tff.models.functional import FunctionalModel
+from tests import small
+
+SIGMA = 0.01
+CLIENTS = [0, 1, 2]
+_PIXELS = int(np.prod(small.SHAPE))
+
+
+def logistic_regression():
+  """The smallest model: with the CNN, most of a test's time would go into building graphs."""
+  return FunctionalModel(
+    name="logistic",
+    input_shape=small.SHAPE,
+    num_classes=2,
+    init_fn=lambda key: (tf.random.stateless_normal([_PIXELS, 2], key, stddev=0.1), tf.zeros([2])),
+    apply_fn=lambda w, x, seed, training: tf.reshape(x, [-1, _PIXELS]) @ w[0] + w[1],
+  )
+
+
+def build(store, model, *, aggregator="mean", downlink="map", adapts=False, **work):
+  """Algorithm 1 with noise both ways."""
+  settings = adaptation.Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8)
+  return algorithm.build_fedsafe(
+    model,
+    shard_dir=store.directory,
+    num_clients=len(CLIENTS),
+    work=client_work.ClientWork(batch_size=8, upload="update", uplink_sigma=SIGMA, **work),
+    aggregator=aggregation.build_aggregator(
+      aggregator, clip_norm=1.0, noise_multiplier=1e-5, clients_per_round=len(CLIENTS)
+    ),
+    adaptation=settings if adapts else None,
+    server_images=store.sizes["adaptation"],
+    round_sigma=SIGMA,
+    final_sigma=SIGMA,
+    downlink=downlink,
+    seed=5,
+  )
+
+
+def cnn(call, store, downlink="map", rounds=3):
+  """The paper's model with every stage.
+
+  Returns:
+    State and metrics after the last round, which adapts; the same after adapting once more, in a
+    call without clients; the clients' copies.
+  """
+  compiled = build(
+    store, small.model(), downlink=downlink, adapts=True, augment=("flip",), clip_norm=1.0
+  )
+  state = call(compiled.initialize)
+  for index in range(rounds):
+    control = algorithm.control(adapt=index == rounds - 1, learning_rate=0.05)
+    state, metrics = call(compiled.next, state, control, CLIENTS)
+  return state, metrics, call(compiled.adapt, state), call(compiled.distribute, state, CLIENTS)
+
+
+def aggregated(call, store, name):
+  """State and metrics after two rounds with an aggregator of TFF's."""
+  compiled = build(store, logistic_regression(), aggregator=name)
+  state = call(compiled.initialize)
+  for _ in range(2):
+    control = algorithm.control(adapt=False, learning_rate=0.05)
+    state, metrics = call(compiled.next, state, control, CLIENTS)
+  return state, metrics
+
+
+def baseline(call, store, name):
+  """Weights and metrics after a round of TFF's own algorithm, whose clients are structures."""
+  process = baselines.build_baseline(
+    name, logistic_regression(), shard_dir=store.directory, epochs=1, batch_size=8,
+    learning_rate=0.05, clip_norm=1.0, noise_multiplier=1e-5, num_clients=len(CLIENTS), seed=5,
+  )
+  clients = [baselines.client_argument(k, 0) for k in CLIENTS]
+  output = call(process.next, call(process.initialize), clients)
+  assert isinstance(output, tff.learning.templates.LearningProcessOutput)
+  return list(process.get_model_weights(output.state).trainable), output.metrics
+
+
+def outcomes(call, store, downlink):
+  """What the runtimes are compared by, as flat lists, which can be pickled."""
+  found = {"cnn": cnn(call, store, downlink)}
+  found |= {name: aggregated(call, store, name) for name in ("robust", "secure_sum", "central_dp")}
+  found["tff_fed_prox"] = baseline(call, store, "tff_fed_prox")
+  return {name: tf.nest.flatten(outcome) for name, outcome in found.items()}
+
+
+def assert_same(left, right, **tolerance):
+  """Same containers, same dtypes, and the same values, exactly or within a tolerance."""
+  tf.nest.assert_same_structure(left, right)
+  for a, b in zip(tf.nest.flatten(left), tf.nest.flatten(right), strict=True):
+    assert np.asarray(a).dtype == np.asarray(b).dtype
+    if tolerance and np.asarray(a).dtype.kind == "f":
+      np.testing.assert_allclose(a, b, **tolerance)
+    else:
+      np.testing.assert_array_equal(a, b)
+
+
+def main(folder: str) -> None:
+  from fedsafe_tff.runtime.device import DeviceRuntime
+
+  store = small.store(folder)
+  cpu = tf.config.list_physical_devices("CPU")[0]
+  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
+  with DeviceRuntime() as runtime:
+    assert runtime.devices == ["CPU:0", "CPU:1", "CPU:2"]
+    found = outcomes(runtime.call, store, "map")
+  (pathlib.Path(folder) / "device.pickle").write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])

@@ -1,0 +1,62 @@
+"""Rows of a sweep with numbers that a test chooses."""
+
+import pathlib
+
+from fedsafe_tff.config import Config
+from fedsafe_tff.sweep.request import Request, Task
+from fedsafe_tff.sweep.results import Results
+
+ADVERSARIAL, NOISE = "server_adversarial_training", "distributed_noise"
+
+
+def row(method, *, task="glioma", variant="", seed=0, eps=0.05, own=0.4, other=0.2, **values):
+  """A row; `own` and `other` are the self- and the avg-ASR."""
+  return {
+    "task": task,
+    "method": method,
+    "variant": variant,
+    "seed": seed,
+    "eps": eps,
+    "eps_pixels": eps,
+    "attack": "pgd",
+    "clean_accuracy": 0.9,
+    "asr_self": own,
+    "asr_avg": other,
+    "asr_self_correct": own,
+    "asr_avg_correct": other,
+    "attack_accuracy_self": 0.5,
+    "attack_accuracy_avg": 0.6,
+    "random_noise_flip_rate": 0.01,
+    "zero_gradient_share": 0.0,
+    "clean_accuracy_global": 0.9,
+    "majority_class": 0.6,
+    "attacked_images": 100,
+    "evaluation": f"trainings/x/evaluations/{method}.json",
+    "training": "trainings/x",
+    "git_commit": "abc",
+  } | values
+
+
+def many(method, own, other, *, seeds=range(5), spread=0.0, **keywords):
+  """A row per seed; the values move by `spread` from seed to seed, the same for every method."""
+  return [
+    row(method, seed=s, own=own + spread * s, other=other + spread * s, **keywords) for s in seeds
+  ]
+
+
+def results(*groups):
+  """Results from lists of rows."""
+  return Results([r for group in groups for r in group])
+
+
+def request(folder: pathlib.Path, name="table1", *, seeds=(0,), settings=None, **keywords):
+  """A request for a phantom task."""
+  config = Config(**({"clip_norm": 20.0, "uplink_sigma": 0.001} | (settings or {})))
+  return Request(
+    name=name,
+    tasks=(Task("phantom", config),),
+    seeds=seeds,
+    out=folder / name,
+    cache=folder / "cache",
+    **keywords,
+  )
