@@ -9,6 +9,17 @@ import tensorflow as tf
 _POOL_AFTER = (1, 3, 5)
 
 
+class _Normalise(tf.keras.layers.Layer):
+  """The operations of our model, in their order: `Rescaling` would round in another way."""
+
+  def __init__(self, mean, stddev):
+    super().__init__(trainable=False)
+    self._mean, self._stddev = (np.asarray(v, np.float32) for v in (mean, stddev))
+
+  def call(self, images):
+    return (images - self._mean) / self._stddev
+
+
 def build(input_shape, num_classes, conv_widths, dense_widths, mean, stddev):
   """The model, ending in logits; images are float32 in [0, 1].
 
@@ -17,8 +28,7 @@ def build(input_shape, num_classes, conv_widths, dense_widths, mean, stddev):
   """
   layers = tf.keras.layers
   model = tf.keras.Sequential([layers.Input(input_shape)])
-  scale = 1.0 / np.asarray(stddev)
-  model.add(layers.Rescaling(scale.tolist(), (-np.asarray(mean) * scale).tolist()))
+  model.add(_Normalise(mean, stddev))
   for index, filters in enumerate(conv_widths):
     model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
     if index in _POOL_AFTER:
