@@ -128,8 +128,9 @@ def write_examples(
   spec = AttackSpec("fgsm", _EXAMPLE_EPS, steps=1)
   some = slice(0, _EXAMPLE_CANDIDATES)
   if len(labels) > _EXAMPLE_CANDIDATES:
-    # Files come class by class: take from all over.
+    # Files come class by class: take from all over, and the classes in turn.
     some = np.linspace(0, len(labels) - 1, _EXAMPLE_CANDIDATES).astype(int)
+    some = some.reshape(4, -1).T.ravel()
   examples = triptych(
     prepared.model, copy, images[some], labels[some], spec, _evaluation_key(config)
   )
