@@ -55,6 +55,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
 
   from fedsafe_tff.experiment import evaluate as evaluate_lib
   from fedsafe_tff.experiment import loop, run_dir, saved_models, trainers
+  from fedsafe_tff.experiment.facts import manifest_facts
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
   from fedsafe_tff.runtime import choose
@@ -72,21 +73,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
       path,
-      seeds={"seed": config.seed},
-      data_hash=prepared.data_hash,
-      data={
-        "images": len(prepared.image_set),
-        "shape": list(prepared.image_set.image_shape),
-        "parts": prepared.parts.sizes(),
-        "class_names": list(prepared.image_set.class_names),
-        "skipped": list(prepared.image_set.skipped),
-        "leaks": prepared.leaks.sentence() if prepared.leaks else None,
-      },
-      trivial_baselines=prepared.trivial,
-      noise={"uplink_sigma": noise.uplink_sigma, "downlink_sigma": noise.downlink_sigma},
-      privacy=noise.statement(config.rounds),
-      model=prepared.model.name,
-      threads=config.threads or None,
+      **manifest_facts(config, prepared, noise),
       started=_now(),
     )
     for line in noise.statement(config.rounds):
