@@ -21,11 +21,17 @@ def input_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor
   Returns:
     float32, shaped as `x`.
   """
+  return logits_and_gradient(logits_fn, x, y)[1]
+
+
+def logits_and_gradient(
+  logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """`input_gradient`, with the logits that it passes on its way."""
   x = tf.convert_to_tensor(x)
   with tf.GradientTape(watch_accessed_variables=False) as tape:
     tape.watch(x)
-    loss = tf.reduce_sum(
-      tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits_fn(x))
-    )
+    logits = logits_fn(x)
+    loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
   # Logits that ignore the image have the gradient 0, not None.
-  return tape.gradient(loss, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+  return logits, tape.gradient(loss, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -68,16 +68,34 @@ def pgd(
   return best
 
 
+def random_point(x: tf.Tensor, eps: tf.Tensor | float, key: tf.Tensor) -> tf.Tensor:
+  """A uniform point of the ball around each image, in [0, 1]."""
+  offset = tf.random.stateless_uniform(tf.shape(x), key, -1.0, 1.0, alg=keys.ALG)
+  return tf.clip_by_value(x + eps * offset, 0.0, 1.0)
+
+
+def ascend(
+  x: tf.Tensor,
+  current: tf.Tensor,
+  gradient: tf.Tensor,
+  *,
+  eps: tf.Tensor | float,
+  step_size: tf.Tensor | float,
+) -> tf.Tensor:
+  """One step from `current`: along the gradient's signs, back into the ball and the pixel range."""
+  current = current + step_size * tf.sign(gradient)
+  current = x + tf.clip_by_value(current - x, -eps, eps)
+  return tf.clip_by_value(current, 0.0, 1.0)
+
+
 def _climb(logits_fn, x, y, eps, step_size, steps, key):
   start = x
   if key is not None:
-    offset = tf.random.stateless_uniform(tf.shape(x), key, -1.0, 1.0, alg=keys.ALG)
-    start = tf.clip_by_value(x + eps * offset, 0.0, 1.0)
+    start = random_point(x, eps, key)
 
   def step(index, current):
-    current = current + step_size * tf.sign(input_gradient(logits_fn, current, y))
-    current = x + tf.clip_by_value(current - x, -eps, eps)
-    return index + 1, tf.clip_by_value(current, 0.0, 1.0)
+    gradient = input_gradient(logits_fn, current, y)
+    return index + 1, ascend(x, current, gradient, eps=eps, step_size=step_size)
 
   _, result = tf.while_loop(
     lambda index, _: index < steps,

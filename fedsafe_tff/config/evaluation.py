@@ -39,4 +39,9 @@ class EvaluationConfig:
     choices=("true", "predicted"),
   )
   attack_images: int = setting(0, "How many evaluation images are attacked; 0: all of them.", low=0)
+  attack_worst_case: bool = setting(
+    False,
+    "Also report, for each size, the share of labels that any attack flips at any of its steps "
+    "on the adversary's own copy; a fooled image is not attacked any further.",
+  )
   evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1)

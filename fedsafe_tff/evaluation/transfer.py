@@ -6,7 +6,6 @@ first. It crafts once; all clients' models are scored on what it made. *Self* is
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +17,7 @@ from fedsafe_tff.attacks.gradient import input_gradient
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer, to_float
+from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.models.functional import FunctionalModel
 
 
@@ -130,8 +130,7 @@ class Evaluator:
     self._scorer = Scorer(model, batch_size)
     # Without downlink noise all copies are one model: craft and score once. Random starts and
     # random noise are then those of the first client that holds it.
-    first: dict[bytes, int] = {}
-    self._same_as = [first.setdefault(_digest(copy), i) for i, copy in enumerate(self._copies)]
+    self._same_as = first_equal(self._copies)
     self._clean = self._for_each_copy(lambda w: self._scorer.predict(w, images))
     self._crafters: dict[AttackSpec, Callable] = {}
     self._random_flip: dict[float, np.ndarray] = {}
@@ -262,13 +261,3 @@ class Evaluator:
 
       self._zero_gradient = np.array(self._for_each_copy(share))
     return self._zero_gradient
-
-
-def _digest(weights: Sequence[tf.Tensor]) -> bytes:
-  """Equal for weights that are equal bit for bit, and only for them."""
-  sha = hashlib.sha256()
-  for weight in weights:
-    array = weight.numpy()
-    sha.update(f"{array.dtype}{array.shape}".encode())
-    sha.update(array.tobytes())
-  return sha.digest()

@@ -14,6 +14,7 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.experiment import run_dir as run_dir_lib
 from fedsafe_tff.experiment.prepare import Prepared
 
@@ -113,11 +114,32 @@ def evaluate(
     "trivial_baselines": prepared.trivial,
     "results": results,
   }
+  if config.attack_worst_case:
+    evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
   (path / "transfer_matrix.csv").unlink(missing_ok=True)
   run_dir_lib.CsvTable(path / "transfer_matrix.csv", run_dir_lib.TRANSFER).append(rows)
   write_examples(path / "examples.npz", config, prepared, copies[0])
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   return evaluation
+
+
+def _worst_case(
+  config: Config,
+  prepared: Prepared,
+  copies: Sequence[Sequence[np.ndarray]],
+  specs: Sequence[AttackSpec],
+) -> list[dict[str, Any]]:
+  """An entry per size: what any of its attacks does to the adversary's own copy."""
+  worst_case = WorstCase(
+    prepared.model,
+    copies,
+    *attacked_images(config, prepared),
+    key=_evaluation_key(config),
+    batch_size=config.evaluation_batch_size,
+  )
+  return [
+    worst_case.attack([spec for spec in specs if spec.eps == eps]) for eps in config.attack_eps
+  ]
 
 
 def write_examples(

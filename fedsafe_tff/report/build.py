@@ -61,16 +61,12 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
     lstrip_blocks=True,
   )
   environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-  results = [
-    [table.cell(row.get(name), name) for name, _ in table.COLUMNS]
-    for row in run.evaluation.get("results", [])
-  ]
   last_round = max((r["round"] for r in run.clients), default=None)
   page = environment.get_template("report.html.jinja").render(
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
     legend=table.LEGEND,
-    results=results,
+    results=table.rows(run),
     pictures=pictures,
     clients=[r for r in run.clients if r["round"] == last_round],
     command=_command(run),

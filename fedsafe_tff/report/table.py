@@ -24,7 +24,8 @@ COLUMNS = (
 LEGEND = (
   "self: the adversary's own copy; avg: the other clients' copies; * among images that the "
   "model gets right; acc.: accuracy on attacked images; random: labels changed by random noise of "
-  "the same size; zero grad.: images without a gradient."
+  "the same size; zero grad.: images without a gradient; attack any: labels that any of the "
+  "attacks flips at any of its steps."
 )
 
 
@@ -35,6 +36,12 @@ def cell(value: object, name: str) -> str:
   if name == "eps":
     return f"{value:g}"
   return value if isinstance(value, str) else f"{value:.3f}"
+
+
+def rows(run: RunFolder) -> list[list[str]]:
+  """The cells of a run's attacks, line by line under `COLUMNS`."""
+  entries = run.evaluation.get("results", []) + run.evaluation.get("worst_case", [])
+  return [[cell(entry.get(name), name) for name, _ in COLUMNS] for entry in entries]
 
 
 def summary(run: RunFolder, *, terminal: bool = False) -> str:
@@ -48,8 +55,8 @@ def summary(run: RunFolder, *, terminal: bool = False) -> str:
   )
   for name, heading in COLUMNS:
     table.add_column(heading, justify="left" if name == "attack" else "right")
-  for row in run.evaluation["results"]:
-    table.add_row(*(cell(row.get(name), name) for name, _ in COLUMNS))
+  for row in rows(run):
+    table.add_row(*row)
   stream = io.StringIO()
   console = rich.console.Console(
     file=stream, width=118, force_terminal=terminal, color_system="standard" if terminal else None

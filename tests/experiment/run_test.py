@@ -63,6 +63,19 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   assert "http://" not in (run / "report.html").read_text().replace("http://www.w3.org", "")
 
 
+def test_the_worst_case_stands_beside_the_attacks(tmp_path):
+  arguments = tiny.arguments(
+    tmp_path, rounds=1, defense="noise_only", attack_worst_case=True, adaptation_epochs=None
+  )
+  assert train.train([word for word in arguments if not word.endswith("=None")]) == 0
+  evaluation = tiny.read_json(tmp_path / "run" / "evaluation.json")
+  worst = {entry["eps"]: entry["asr_self"] for entry in evaluation["worst_case"]}
+  assert list(worst) == [0.01, 0.1]
+  for result in evaluation["results"]:
+    assert result["asr_self"] <= worst[result["eps"]] <= 1
+  assert "<td>any</td>" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_defenses_differ_where_they_should_and_only_there(finished):
   none, noise = tiny.models(finished["none"]), tiny.models(finished["noise_only"])
   adapted = tiny.models(finished["server_adversarial_training"])

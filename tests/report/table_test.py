@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from fedsafe_tff.report import table
@@ -50,3 +52,13 @@ def test_what_does_not_exist_is_a_dash(tmp_path):
 def test_without_an_evaluation(tmp_path):
   synthetic.interrupted(tmp_path)
   assert table.summary(RunFolder.read(tmp_path)) == f"{tmp_path}: no evaluation yet"
+
+
+def test_the_worst_case_follows_the_attacks(tmp_path):
+  synthetic.finished(tmp_path)
+  path = tmp_path / "evaluation.json"
+  evaluation = json.loads(path.read_text())
+  evaluation["worst_case"] = [{"attack": "any", "eps": 0.01, "asr_self": 0.75}]
+  path.write_text(json.dumps(evaluation))
+  last = rows(table.summary(RunFolder.read(tmp_path)))[-1]
+  assert last[:5] == ["any", "0.01", "-", "0.750", "-"]
