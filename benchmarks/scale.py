@@ -32,8 +32,8 @@ def scale(arguments: Sequence[str]) -> int:
   parser.add_argument(
     "--max_clients",
     type=options.at_least(0),
-    default=0,
-    help="clients at a time in the native runtime; 0: no limit",
+    default=None,
+    help="clients at a time in the native runtime; 0: no limit (default: as in a run)",
   )
   parser.add_argument("--slope_rounds", type=options.at_least(0), default=200, help="0: none")
   parser.add_argument("--slope_clients", type=options.at_least(1), default=1000)
@@ -42,7 +42,10 @@ def scale(arguments: Sequence[str]) -> int:
   from benchmarks import measure, ours
   from benchmarks import workload as workload_lib
   from benchmarks.page import Page, rate
+  from fedsafe_tff.runtime.choose import clients_at_once
 
+  if values.max_clients is None:
+    values.max_clients = clients_at_once(0)
   devices = ours.split_cpu(values.cpu_devices)
   work = workload_lib.load(values, max(values.clients) * values.images_per_client)
   rows = [_count(work, values, count) for count in sorted(values.clients)]

@@ -67,4 +67,14 @@ def open_runtime(
 
   if gpus.visible():
     log("--runtime=native trains on the CPU, though there is a GPU: --runtime=device would use it")
-  return NativeRuntime(log_path, threads=config.threads, log=log)
+  return NativeRuntime(
+    log_path, threads=config.threads, max_clients=clients_at_once(config.threads), log=log
+  )
+
+
+def clients_at_once(threads: int) -> int:
+  """How many clients the worker takes on side by side: enough for its threads, bounded memory.
+
+  Without a limit all of a round's clients begin at once, each with the activations of a batch.
+  """
+  return max(4, 2 * (threads or os.cpu_count() or 1))

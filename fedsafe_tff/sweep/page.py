@@ -3,8 +3,9 @@
 import pathlib
 from collections.abc import Sequence
 
+from fedsafe_tff.report import render
 from fedsafe_tff.report.progress import duration
-from fedsafe_tff.sweep import identity, render
+from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.cache import Cache, read_json
 from fedsafe_tff.sweep.cells import Cell
 from fedsafe_tff.sweep.claim import Claim

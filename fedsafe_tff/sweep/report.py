@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from fedsafe_tff.sweep import render
+from fedsafe_tff.report import render
 from fedsafe_tff.sweep.cells import METHODS
 from fedsafe_tff.sweep.claim import Claim
 from fedsafe_tff.sweep.results import Results, table_text

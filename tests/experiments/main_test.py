@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments import main, report, train
+from experiments import compare, main, report, train
 from fedsafe_tff.errors import UserError
 
 
@@ -74,6 +74,8 @@ def binary(module, *words):
     (train, ["--flagfile=none.flags"], "none.flags is not a file"),
     (report, [], "give one or more run folders"),
     (report, ["none"], "none is not a run folder"),
+    (compare, [], "give run folders"),
+    (compare, ["none"], "none is not a run folder"),
   ],
 )
 def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
@@ -83,7 +85,7 @@ def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
   assert message in done.stderr
 
 
-@pytest.mark.parametrize("module", [train, report])
+@pytest.mark.parametrize("module", [train, report, compare])
 def test_binaries_have_help(module):
   done = binary(module, "--help")
   assert done.returncode == 0 and done.stderr == ""

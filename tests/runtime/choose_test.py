@@ -42,3 +42,8 @@ def test_where_a_cluster_is_does_not_make_another_run():
   assert not config.differences(Config(runtime="ray", ray_address="auto").as_dict())
   assert config.differences(Config().as_dict())
   assert {"ray_address", "gpu_memory_limit"} <= set(Config().inapplicable())
+
+
+def test_many_clients_do_not_all_begin_at_once(monkeypatch):
+  monkeypatch.setattr(choose.os, "cpu_count", lambda: 16)
+  assert [choose.clients_at_once(threads) for threads in (0, 1, 8)] == [32, 4, 16]

@@ -2,7 +2,8 @@ import csv
 
 import pytest
 
-from fedsafe_tff.sweep import render, versus
+from fedsafe_tff.report import render
+from fedsafe_tff.sweep import versus
 from tests.sweep import synthetic
 from tests.sweep.synthetic import ADVERSARIAL, NOISE, many
 
