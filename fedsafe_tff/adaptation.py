@@ -18,7 +18,7 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.attacks.fgsm import fgsm
 from fedsafe_tff.attacks.pgd import pgd
-from fedsafe_tff.client_work import cross_entropy, sgd_step
+from fedsafe_tff.client_work import sgd_step, training_gradient
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 
 # Columns of the metrics vector, in this order.
@@ -162,15 +162,13 @@ def adapt(
     rows = shuffled[position * batch : (position + 1) * batch]
     x = tf.concat([tf.gather(clean, rows), tf.gather(adversarial, rows)], 0)
     y = tf.tile(tf.gather(labels, rows), [2])
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-      tape.watch(weights)
-      logits = model.apply(weights, x, seed=keys.fold(key, keys.DROPOUT, step), training=True)
-      losses = cross_entropy(logits, y)
-      loss = tf.reduce_mean(losses)
+    logits, losses, gradients = training_gradient(
+      model, weights, x, y, keys.fold(key, keys.DROPOUT, step)
+    )
     weights, _ = sgd_step(
       weights,
       (),
-      tape.gradient(loss, weights),
+      gradients,
       learning_rate=settings.learning_rate,
       gradient_clip=settings.gradient_clip,
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from fedsafe_tff import keys
+from fedsafe_tff.apart import call_apart
 from fedsafe_tff.attacks.pgd import pgd
 from fedsafe_tff.data.augment import augment
 from fedsafe_tff.models.functional import FunctionalModel, Weights
@@ -78,6 +79,34 @@ def sgd_step(
   return tuple(w - learning_rate * g for w, g in zip(weights, gradients)), tuple(velocity)
 
 
+def training_gradient(
+  model: FunctionalModel,
+  weights: Sequence[tf.Tensor],
+  images: tf.Tensor,
+  labels: tf.Tensor,
+  seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, Weights]:
+  """Logits and losses of a training batch, and the gradient of the mean loss by the weights.
+
+  Args:
+    model: The model.
+    weights: Where the gradient is taken.
+    images: float32 [n, height, width, channels] in [0, 1].
+    labels: int32 [n].
+    seed: int32 [2], of the dropout.
+  """
+
+  def forward_and_back(weights, images, labels, seed):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(weights)
+      logits = model.apply(weights, images, seed=seed, training=True)
+      losses = cross_entropy(logits, labels)
+      loss = tf.reduce_mean(losses)
+    return logits, losses, tuple(tape.gradient(loss, weights))
+
+  return call_apart(forward_and_back, tuple(weights), images, labels, seed)
+
+
 def train(
   model: FunctionalModel,
   weights: Sequence[tf.Tensor],
@@ -136,15 +165,13 @@ def train(
         random_start=work.attack_steps > 1,
         key=keys.fold(key, keys.ATTACK, step),
       )
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-      tape.watch(weights)
-      logits = model.apply(weights, x, seed=keys.fold(key, keys.DROPOUT, step), training=True)
-      losses = cross_entropy(logits, y)
-      loss = tf.reduce_mean(losses)
+    logits, losses, gradients = training_gradient(
+      model, weights, x, y, keys.fold(key, keys.DROPOUT, step)
+    )
     weights, velocity = sgd_step(
       weights,
       velocity,
-      tape.gradient(loss, weights),
+      gradients,
       learning_rate=learning_rate,
       momentum=work.momentum,
       gradient_clip=work.gradient_clip,

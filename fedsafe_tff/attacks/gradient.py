@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from fedsafe_tff.apart import call_apart
+
 LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -28,7 +30,10 @@ def logits_and_gradient(
   logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """`input_gradient`, with the logits that it passes on its way."""
-  x = tf.convert_to_tensor(x)
+  return call_apart(lambda x, y: _forward_and_back(logits_fn, x, y), tf.convert_to_tensor(x), y)
+
+
+def _forward_and_back(logits_fn, x, y):
   with tf.GradientTape(watch_accessed_variables=False) as tape:
     tape.watch(x)
     logits = logits_fn(x)
