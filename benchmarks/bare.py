@@ -7,16 +7,19 @@ from fedsafe_tff import keys
 
 
 class BareRound:
-  """FedAvg over clients one after another; the steps, and their randomness, are those of ours."""
+  """FedAvg over clients one after another; the steps, and their randomness, are those of ours.
 
-  def __init__(self, model, clients, *, batch_size: int, shuffle: bool = True):
+  `apart` keeps the gradient a function of its own in the loop, see `fedsafe_tff.apart`.
+  """
+
+  def __init__(self, model, clients, *, batch_size: int, shuffle: bool = True, apart: bool = False):
     self._clients = [
       (tf.constant(images), tf.constant(labels, tf.int32)) for images, labels in clients
     ]
     root = keys.root(SEED)
     self._start = model.init(keys.fold(root, keys.INIT))
     self._key = keys.fold(root, keys.CLIENT_STREAM)
-    self._train = _training(model, batch_size, shuffle)
+    self._train = _training(model, batch_size, shuffle, apart)
     self.weights = self._start
 
   def __call__(self) -> None:
@@ -30,9 +33,19 @@ class BareRound:
     self.weights = tuple(weight.numpy() for weight in mean)
 
 
-def _training(model, batch_size, shuffle):
+def _training(model, batch_size, shuffle, apart):
   images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
   labels, key = tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
+
+  def step_gradient(weights, x, y, seed):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(weights)
+      logits = model.apply(weights, x, seed=seed, training=True)
+      loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+    return tape.gradient(loss, weights)
+
+  if apart:
+    step_gradient = tf.function(step_gradient, experimental_attributes={"_noinline": True})
 
   @tf.function(input_signature=[model.weight_specs(), images, labels, key])
   def train(weights, images, labels, key):
@@ -45,13 +58,8 @@ def _training(model, batch_size, shuffle):
     for step in tf.range((count + batch_size - 1) // batch_size):
       rows = order[step * batch_size : (step + 1) * batch_size]
       x = tf.cast(tf.gather(images, rows), tf.float32) / 255.0
-      with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(weights)
-        logits = model.apply(weights, x, seed=keys.fold(key, keys.DROPOUT, step), training=True)
-        loss = tf.reduce_mean(
-          tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(labels, rows), logits)
-        )
-      gradients = tape.gradient(loss, weights)
+      y = tf.gather(labels, rows)
+      gradients = step_gradient(weights, x, y, keys.fold(key, keys.DROPOUT, step))
       weights = tuple(w - LEARNING_RATE * g for w, g in zip(weights, gradients))
     return weights
 
