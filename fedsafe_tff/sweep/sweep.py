@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.report import render
 from fedsafe_tff.sweep import (
   ablation,
   figure1,
@@ -13,7 +14,6 @@ from fedsafe_tff.sweep import (
   figure3,
   identity,
   page,
-  render,
   steps,
   table1,
   table2,

@@ -66,7 +66,8 @@ def test_fedavg_round(page):
     "contender",
   )
   assert rows["contender"] == [
-    "seconds a round", "over bare loop, float32", "share of matrix rate", "apart",
+    "seconds a round", "over bare loop, float32",
+    "over bare loop with its gradient apart, float32", "share of matrix rate", "apart",
   ]  # fmt: skip
   assert {"bare loop, float32", "native, float32"} < rows.keys()
   assert any(name.startswith("device, ") for name in rows)
