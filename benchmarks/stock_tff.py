@@ -7,9 +7,9 @@ python -m benchmarks.stock_tff {--data_dir=FOLDER | --synthetic} [--flag=value .
 our functional model and shards. Both run in the same worker as ours. All start from the same
 weights and take the same batches, in the same order and without dropout, so that they must end
 with the same weights: *apart* is the distance from those of ours in the first runtime, of the same
-dtype, over the length of the round's step. Loops of TFF's get one of two gradients of max-pooling by
-chance, anew in every round, see `fedsafe_tff/apart.py`: their seconds jump with it, and their last
-bits, so that they are held to a wider tolerance.
+dtype, over the length of the round's step. Loops of TFF's get one of two gradients of max-pooling
+by chance, anew in every round, see `fedsafe_tff/apart.py`: their seconds jump with it, and their
+last bits, so that they are held to a wider tolerance.
 """
 
 import contextlib
