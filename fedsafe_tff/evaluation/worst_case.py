@@ -3,8 +3,7 @@
 Only whether a label flips is asked, so an image that is fooled is not attacked any further: the
 others are packed into full batches again after every step. The rate is exactly that of the attacks
 in full, taken over all the points that they visit; random starts are draws of its own, not those of
-the transfer matrix. It says nothing of transfer: other models would
-see images that stopped short.
+the transfer matrix. It says nothing of transfer: other models would see images that stopped short.
 """
 
 from collections.abc import Sequence
