@@ -14,7 +14,7 @@ def make(name: str, arguments: Sequence[str], doc: str) -> int:
     doc: What `--help` prints above the flags.
 
   Returns:
-    The exit code: 1 when it was stopped, or when cells could not be done.
+    The exit code: 1 when it was stopped, or when cells could not be done or are lacking.
   """
   request = sweep_flags.parse(arguments, doc, name)
   from fedsafe_tff.experiment.run import Stopped
@@ -25,7 +25,9 @@ def make(name: str, arguments: Sequence[str], doc: str) -> int:
   except Stopped as stopped:
     print(stopped, flush=True)
     return 1
-  if failed:
+  if failed and request.only_cached:
+    print(f"{failed} cells are not in {request.cache}, or not at all sizes: the page names them")
+  elif failed:
     print(f"{failed} cells could not be done: the page names them")
   print(f"page: {page}")
   return 1 if failed else 0

@@ -73,6 +73,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     eps=tuple(values.attack_eps) if values["attack_eps"].present else None,
     dp=own["dp"],
     study=own.get("study", ""),
+    only_cached=own["only_cached"],
     typed=typed & config_names - {"attacks", "attack_eps"},
     command=_command(name, arguments),
   )

@@ -9,6 +9,7 @@ STUDIES = (
   "clients",
   "dirichlet",
   "sigma",
+  "examples",
   "steps",
   "eps_units",
   "uplink",
@@ -33,6 +34,10 @@ class SweepConfig:
     "runs/sweep",
     "Folder of trainings, adapted models and evaluations; tables and figures share it.",
   )
+  only_cached: bool = setting(
+    False,
+    "Train and attack nothing: make tables of what the cache holds, and name what it lacks.",
+  )
   dp: bool = setting(
     False,
     "Noise and clip uploads by --clip_norm with --uplink_sigma or --uplink_epsilon. Without it "
@@ -47,6 +52,7 @@ class AblationConfig:
   study: str = setting(
     "sigma",
     "What varies: the split, the number of clients, how far they are from IID, the downlink "
-    "sigma, the PGD steps, the units of eps, the uplink sigma; or TFF's DP-FedAvg beside ours.",
+    "sigma, when the server's adversarial examples are made, the PGD steps, the units of eps, the "
+    "uplink sigma; or TFF's DP-FedAvg beside ours.",
     choices=STUDIES,
   )

@@ -60,6 +60,14 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
       for s in (0.001, 0.003, 0.01, 0.02, 0.03)
     ),
   ),
+  "examples": (
+    "The server's adversarial examples: made once, with the aggregated model, as in Algorithm 1; "
+    "or anew with the current weights before every epoch, as in adversarial training elsewhere.",
+    tuple(
+      Variant(name.replace("_", " "), {"adaptation_examples": name}, DEFENDED)
+      for name in ("once", "each_epoch")
+    ),
+  ),
   "steps": (
     "The steps of the PGD attack; its step is eps / steps.",
     tuple(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),

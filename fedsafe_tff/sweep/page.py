@@ -29,7 +29,7 @@ def write(
   parts += [f"## {section.title}\n\n{section.text}" for section in report.sections]
   if failures:
     lines = "".join(f"- {name}: {reason}\n" for name, reason in failures)
-    parts.append(f"## Cells that could not be done\n\n{lines}")
+    parts.append(f"## Cells that are lacking\n\n{lines}")
   parts.append("## How it was made\n\n" + _making(request, cells))
   path = folder / "README.md"
   render.write_text(path, "\n".join(parts))

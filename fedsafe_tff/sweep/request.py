@@ -33,6 +33,7 @@ class Request:
     eps: Perturbation sizes in pixels of [0, 1]; None leaves them to the table or figure.
     dp: Whether uploads are clipped and noised in all cells.
     study: What varies in an ablation.
+    only_cached: Whether what the cache lacks is named instead of made.
     typed: Names of the flags that stand on the command line itself.
     command: The command, with folders of this machine replaced.
   """
@@ -46,5 +47,6 @@ class Request:
   eps: tuple[float, ...] | None = None
   dp: bool = False
   study: str = ""
+  only_cached: bool = False
   typed: frozenset[str] = frozenset()
   command: str = ""

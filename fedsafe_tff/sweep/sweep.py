@@ -55,7 +55,7 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     request: What the user asks for.
 
   Returns:
-    The page, and the number of cells that could not be done.
+    The page, and the number of cells that could not be done or that the cache lacks.
 
   Raises:
     UserError: What the user can mend.
@@ -71,7 +71,10 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
       f"--out={request.out} can't be made ({error.strerror}): choose another folder"
     ) from None
   cache = Cache(request.cache)
-  failures = _do_missing(cells, cache)
+  if request.only_cached:
+    failures = [(c, "not in the cache") for c in cells if cache.missing(c)]
+  else:
+    failures = _do_missing(cells, cache)
   results = Results(cache.rows(cells))
   report = study.report(request, results, request.out)
   if results.rows:

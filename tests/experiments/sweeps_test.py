@@ -96,7 +96,7 @@ def test_every_table_and_figure_has_its_page_and_files(made):
     page = (made / name / "README.md").read_text()
     assert f"python -m experiments.{name} --flagfile=tiny.flags --out=FOLDER" in page
     assert "- seeds: 0\n" in page and " cores, " in page and str(made) not in page
-    assert "could not be done" not in page
+    assert "Cells that are lacking" not in page
     if name != "figure1":
       assert {"numbers.csv", "claims.csv"} <= found
   assert (made / "figure1" / "phantom" / "plots" / "triptych.png").is_file()
@@ -172,12 +172,19 @@ def test_a_second_time_everything_is_there(made, capsys, monkeypatch):
 
 def test_one_missing_evaluation_is_made_alone(made, capsys, monkeypatch):
   monkeypatch.setattr(loop, "train", None)
-  row = rows(made / "figure2" / "numbers.csv")[-1]
+  *_, row = found = rows(made / "figure2" / "numbers.csv")
+  number = len(found)
   file = made / "sweep" / row["evaluation"]
   before = tiny.read_json(file)
   file.unlink()
+  assert figure2.figure2(words(made, "figure2", only_cached=True)) == 1
+  assert "1 cells are not in" in capsys.readouterr().out
+  assert not file.exists() and len(rows(made / "figure2" / "numbers.csv")) == number - 1
+  page = (made / "figure2" / "README.md").read_text()
+  assert "## Cells that are lacking" in page and "seed 0: not in the cache" in page
   assert figure2.figure2(words(made, "figure2")) == 0
   assert "1 of them to be done" in capsys.readouterr().out
+  assert len(rows(made / "figure2" / "numbers.csv")) == number
   after = tiny.read_json(file)
   assert after["result"] == before["result"]
   assert after["transfer_matrix"] == before["transfer_matrix"]
@@ -187,7 +194,7 @@ def test_a_training_that_diverges_leaves_a_gap_that_the_page_names(tmp_path, cap
   assert figure2.figure2(words(tmp_path, "figure2", learning_rate=1e20, attack_eps=0.1)) == 1
   assert "3 cells could not be done" in capsys.readouterr().out
   page = (tmp_path / "figure2" / "README.md").read_text()
-  assert "## Cells that could not be done" in page
+  assert "## Cells that are lacking" in page
   assert "- phantom, undefended, seed 0: round 1: " in page
   assert "can't be judged here" in page and not (tmp_path / "figure2" / "numbers.csv").exists()
 
