@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments import compare, main, report, train
+from experiments import compare, main, origin, report, train
 from fedsafe_tff.errors import UserError
 
 
@@ -76,6 +76,8 @@ def binary(module, *words):
     (report, ["none"], "none is not a run folder"),
     (compare, [], "give run folders"),
     (compare, ["none"], "none is not a run folder"),
+    (origin, [], "give run folders"),
+    (origin, ["none"], "none is not a run folder"),
   ],
 )
 def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
@@ -85,7 +87,7 @@ def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
   assert message in done.stderr
 
 
-@pytest.mark.parametrize("module", [train, report, compare])
+@pytest.mark.parametrize("module", [train, report, compare, origin])
 def test_binaries_have_help(module):
   done = binary(module, "--help")
   assert done.returncode == 0 and done.stderr == ""
