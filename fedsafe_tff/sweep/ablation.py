@@ -1,122 +1,19 @@
 """Studies of settings that the paper leaves open or does not vary."""
 
-import dataclasses
 import pathlib
 from typing import Any
 
-from fedsafe_tff.sweep.cells import Cell, make_cell
-from fedsafe_tff.sweep.claim import DEFENDED
-from fedsafe_tff.sweep.report import Report, Section, overview
+from fedsafe_tff.config import Config
+from fedsafe_tff.report import render
+from fedsafe_tff.sweep import robustness_claims, statistics
+from fedsafe_tff.sweep.cells import METHODS, Cell, make_cell
+from fedsafe_tff.sweep.claim import DEFENDED, DEFINITION
+from fedsafe_tff.sweep.report import Report, Section, overview, write_tables
 from fedsafe_tff.sweep.request import Request
-from fedsafe_tff.sweep.results import Results
+from fedsafe_tff.sweep.results import Results, p_text, table_text
+from fedsafe_tff.sweep.studies import SIZES, STUDIES, Variant
 
 TITLE = "What else decides: settings that the paper leaves open or does not vary"
-SIZES = (0.012, 0.05)
-_ALL = ("none", *DEFENDED)
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-  """One value of what varies.
-
-  Attributes:
-    name: Its name in tables.
-    changes: The settings.
-    methods: Whom it concerns.
-    dp: Whether uploads are clipped and noised; None takes what was asked for.
-    eps_scale: What a size is multiplied by to give pixels of [0, 1].
-  """
-
-  name: str
-  changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-  methods: tuple[str, ...] = _ALL
-  dp: bool | None = None
-  eps_scale: float = 1.0
-
-
-STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
-  "split": (
-    "What the leak of the published split is worth: its test images have copies in training.",
-    tuple(Variant(name, {"split": name}) for name in ("grouped", "published")),
-  ),
-  "clients": (
-    "The number of clients.",
-    tuple(
-      Variant(f"{count} clients", {"num_clients": count, "min_client_images": 5})
-      for count in (3, 10, 30)
-    ),
-  ),
-  "dirichlet": (
-    "How far from IID the clients are: a small alpha is far.",
-    tuple(
-      Variant(f"alpha {a:g}", {"partition": "dirichlet", "dirichlet_alpha": a})
-      for a in (10.0, 0.5, 0.1)
-    ),
-  ),
-  "sigma": (
-    "The downlink noise, with and without adaptation.",
-    tuple(
-      Variant(f"sigma {s:g}", {"downlink_sigma": s}, ("distributed_noise", "noise_only"))
-      for s in (0.001, 0.003, 0.01, 0.02, 0.03)
-    ),
-  ),
-  "examples": (
-    "The server's adversarial examples: made once, with the aggregated model, as in Algorithm 1; "
-    "or anew with the current weights before every epoch, as in adversarial training elsewhere.",
-    tuple(
-      Variant(name.replace("_", " "), {"adaptation_examples": name}, DEFENDED)
-      for name in ("once", "each_epoch")
-    ),
-  ),
-  "steps": (
-    "The steps of the PGD attack; its step is eps / steps.",
-    tuple(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),
-  ),
-  "eps_units": (
-    "What the paper's eps may have meant: pixels of [0, 1]; units of images scaled to [-1, 1] or "
-    "divided by a standard deviation of 0.225, where the same number is less; or the step of a PGD "
-    "attack of 10 steps, where it is more.",
-    (
-      Variant("pixels"),
-      Variant("of [-1, 1]", eps_scale=0.5),
-      Variant("of standard deviations", eps_scale=0.225),
-      Variant("size of a step", eps_scale=10.0),
-    ),
-  ),
-  "uplink": (
-    "The noise on clipped uploads.",
-    (
-      Variant("no DP", dp=False),
-      *(
-        Variant(f"uplink sigma {s:g}", {"uplink_sigma": s, "uplink_epsilon": 0.0}, dp=True)
-        for s in (0.0005, 0.001, 0.002, 0.005)
-      ),
-    ),
-  ),
-  "dp_fed_avg": (
-    "TFF's DP-FedAvg (central noise on clipped updates) beside the paper's noise at the clients, "
-    "both without a defence. The noise multiplier is that over the clipping norm 1.",
-    (
-      Variant("no DP", methods=("none",), dp=False),
-      Variant("clients' noise", methods=("none",), dp=True),
-      *(
-        Variant(
-          f"TFF, multiplier {z:g}",
-          {
-            "algorithm": "tff_dp_fed_avg",
-            "clip_norm": 1.0,
-            "dp_noise_multiplier": z,
-            "uplink_sigma": 0.0,
-            "uplink_epsilon": 0.0,
-          },
-          ("none",),
-          dp=False,
-        )
-        for z in (0.01, 0.1, 1.0)
-      ),
-    ),
-  ),
-}
 
 
 def cells(request: Request) -> list[Cell]:
@@ -129,7 +26,7 @@ def cells(request: Request) -> list[Cell]:
       seed,
       eps=SIZES,
       variant=variant.name,
-      changes=variant.changes,
+      changes=_changes(variant, task.config),
       dp=variant.dp,
       eps_scale=variant.eps_scale,
     )
@@ -140,7 +37,90 @@ def cells(request: Request) -> list[Cell]:
   ]
 
 
+def _changes(variant: Variant, config: Config) -> dict[str, Any]:
+  if not variant.scales_adaptation:
+    return variant.changes
+  return {**variant.changes, "adaptation_eps": config.adaptation_eps * variant.eps_scale}
+
+
 def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
-  """What varies, and the table of all cells."""
-  text = STUDIES[request.study][0] + "\n"
-  return Report((Section(f"Study: {request.study}", text), overview(results, folder)))
+  """What varies, what it changes, what of the paper's claims hangs on it, and all cells."""
+  sections = [
+    Section(f"Study: {request.study}", STUDIES[request.study][0] + "\n"),
+    _changed(results, folder),
+  ]
+  if results.select(method=DEFENDED[0]) and results.select(method=DEFENDED[1]):
+    sections.append(_verdicts(results))
+  return Report((*sections, overview(results, folder)))
+
+
+def _changed(results: Results, folder: pathlib.Path) -> Section:
+  """Every variant against the first."""
+  variants = results.distinct("variant")
+  cells = [
+    {"task": task, "method": method, "eps": eps, "against": variant, "metric": metric}
+    for variant in variants[1:]
+    for task in results.distinct("task", variant=variant)
+    for method in results.distinct("method", task=task, variant=variant)
+    for eps in results.distinct("eps", task=task, method=method, variant=variant)
+    for metric in ("clean_accuracy", "asr_self", "asr_avg")
+  ]
+  rows, records = [], []
+  compared = [
+    results.compare(
+      cell["metric"],
+      {"variant": variants[0]},
+      {"variant": cell["against"]},
+      **{name: cell[name] for name in ("task", "method", "eps")},
+    )
+    for cell in cells
+  ]
+  adjusted = statistics.holm([c.p if c else None for c in compared])
+  for cell, found, p in zip(cells, compared, adjusted):
+    if found is not None:
+      rows.append(
+        [
+          cell["task"],
+          METHODS[cell["method"]][0],
+          f"{cell['eps']:g}",
+          cell["against"],
+          cell["metric"],
+          table_text(found.first),
+          table_text(found.second),
+          table_text(found.difference),
+          p_text(found.p),
+          p_text(p),
+          str(found.difference.count),
+        ]  # fmt: skip
+      )
+      records.append(
+        {
+          **cell,
+          "first": found.first.mean,
+          "second": found.second.mean,
+          "difference": found.difference.mean,
+          "half_width": found.difference.half_width,
+          "p": found.p,
+          "p_holm": p,
+          "seeds": found.difference.count,
+        }  # fmt: skip
+      )
+  first = variants[0] if variants else "-"
+  headings = ["task", "method", "eps", "variant", "number", first, "variant's", "difference", "p",
+              "p (Holm)", "seeds"]  # fmt: skip
+  title = f"Against: {first}"
+  text = write_tables(folder, "changes", headings, rows, records, title)
+  note = "Paired by seed; Holm's correction is over all rows.\n\n"
+  return Section(title, note + text)
+
+
+def _verdicts(results: Results) -> Section:
+  """The claims on distributed noise, under every variant and both readings of the rate."""
+  rows = []
+  for variant in results.distinct("variant"):
+    for name, suffix in (("all images", ""), ("images that the model gets right", "_correct")):
+      here = Results(results.select(variant=variant)).reading(suffix)
+      claims = (*robustness_claims.against(here), robustness_claims.self_over_avg(here))
+      rows.append([variant, name, *(claim.verdict for claim in claims)])
+  headings = ["variant", "rate of", *(claim.text for claim in claims)]
+  return Section("The paper's claims", f"{render.markdown(headings, rows)}\n{DEFINITION}\n")

@@ -13,14 +13,16 @@ from fedsafe_tff.sweep.claim import (
   TOLERANCE,
   UNKNOWN,
   Claim,
-  all_or_some,
+  at_most,
   monotone,
+  together,
   usable,
 )
 from fedsafe_tff.sweep.results import Results, p_text
 from fedsafe_tff.sweep.statistics import holm
 
 WITH_DP, WITHOUT_DP = "DP", "no DP"
+PERFECT = 0.05  # an attack success rate that counts as "almost perfect defense"
 
 
 def dp_lowers(results: Results) -> Claim:
@@ -46,14 +48,15 @@ def dp_lowers(results: Results) -> Claim:
   if not cases:
     return Claim(text, UNKNOWN, tuple(left_out))
   adjusted = holm([c.p for c in cases])
-  lower = [c.difference.mean < 0 for c in cases]
-  sure = [p is not None and p < ALPHA for p in adjusted]
-  if all(lower) and all(sure):
-    verdict = HOLDS
-  elif any(one and certain for one, certain in zip(lower, sure)) or all(lower):
-    verdict = PARTLY
-  else:
+  verdicts = [
+    FAILS if c.difference.mean >= 0 else HOLDS if p is not None and p < ALPHA else PARTLY
+    for c, p in zip(cases, adjusted)
+  ]
+  # A direction that may be chance everywhere is no evidence.
+  if HOLDS not in verdicts and not all(v == PARTLY for v in verdicts):
     verdict = FAILS
+  else:
+    verdict = together(verdicts)
   return Claim(text, verdict, (*evidence, *left_out))
 
 
@@ -61,14 +64,14 @@ def perfect_with_dp(results: Results) -> Claim:
   """Glioma is perfectly defended, and MRI almost, with DP."""
   results, left_out = usable(results)
   text = "With DP the defence is perfect for glioma (ASR 0.0) and almost so for MRI (0.32 %)"
-  passed, evidence = [], []
+  verdicts, evidence = [], []
   for task in ("glioma", "meningioma"):
     for method in DEFENDED:
       found = results.estimate("asr_avg", task=task, method=method, variant=WITH_DP)
       if found is not None:
-        passed.append(found.mean <= paper.TABLE2_AVERAGE[task][1] + TOLERANCE)
+        verdicts.append(at_most(found, paper.TABLE2_AVERAGE[task][1]))
         evidence.append(f"{task}, {METHODS[method][0]}: average ASR {found.text()}.")
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def few_samples(results: Results) -> Claim:
@@ -77,75 +80,79 @@ def few_samples(results: Results) -> Claim:
   values = paper.AVG_ASR_AT_SHARE
   told = ", ".join(f"{value:.1%} ({task})" for task, value in values.items())
   text = f"With 20 % of the samples distributed noise brings the benign clients' ASR to {told}"
-  passed, evidence = [], []
+  verdicts, evidence = [], []
   for task, value in values.items():
     at_share = {"task": task, "method": DISTRIBUTED_NOISE, "variant": share_name(paper.SHARE)}
     found = results.estimate("asr_avg", **at_share)
     if found is not None:
-      passed.append(found.mean <= value + TOLERANCE)
+      verdicts.append(at_most(found, value))
       clean = results.estimate("clean_accuracy", **at_share)
       evidence.append(f"{task}: {found.text()}, clean accuracy {clean.text()}.")
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def more_samples_help(results: Results) -> Claim:
   """More adaptation samples mean a lower rate."""
-  results, left_out = usable(results)
+  results, left_out = usable(adapted(results))
   text = "More adaptation samples lead to a lower attack success rate in all scenarios"
-  rows = [{**row, "share": share_of(row)} for row in results.rows]
-  passed, evidence = monotone(Results(rows), "share", rising=False)
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+  rows = [{**row, "share": share_of(row), "variant": ""} for row in results.rows]
+  verdicts, evidence = monotone(Results(rows), "share", rising=False)
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def all_samples_defend(results: Results) -> Claim:
   """All samples give an almost perfect defence."""
-  results, left_out = usable(results)
-  text = "All samples give an almost perfect defence (5 % or less) of the benign clients"
-  passed, evidence = [], []
+  results, left_out = usable(adapted(results))
+  text = f"All samples give an almost perfect defence ({PERFECT:.0%} or less) in all scenarios"
+  verdicts, evidence = [], []
   for task in results.distinct("task"):
     for method in DEFENDED:
-      found = results.estimate("asr_avg", task=task, method=method, variant=share_name(1.0))
-      if found is not None:
-        passed.append(found.mean <= 0.05)
-        evidence.append(f"{task}, {METHODS[method][0]}: {found.text()}.")
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+      for metric in ("asr_self", "asr_avg"):
+        found = results.estimate(metric, task=task, method=method, variant=share_name(1.0))
+        if found is not None:
+          verdicts.append(at_most(found, PERFECT))
+          evidence.append(f"{task}, {METHODS[method][0]}, {metric}: {found.text()}.")
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def fewer_samples_than_training(results: Results) -> Claim:
-  """At every share distributed noise does better than adversarial training."""
-  results, left_out = usable(results)
-  text = "Distributed noise needs fewer samples than adversarial training (benign clients' ASR)"
-  cases, evidence = [], []
+  """Distributed noise reaches with fewer samples what adversarial training reaches with all."""
+  results, left_out = usable(adapted(results))
+  text = "Distributed noise needs fewer samples than adversarial training"
+  verdicts, evidence = [], []
   for task in results.distinct("task"):
-    here = []
-    for variant in results.distinct("variant", task=task):
-      found = results.compare(
-        "asr_avg",
-        {"method": ADVERSARIAL_TRAINING},
-        {"method": DISTRIBUTED_NOISE},
-        task=task,
-        variant=variant,
+    for metric in ("asr_avg", "asr_self"):
+      target = {"method": ADVERSARIAL_TRAINING, "variant": share_name(1.0)}
+      goal = results.estimate(metric, task=task, **target)
+      found = {}
+      for variant in results.distinct("variant", task=task, method=DISTRIBUTED_NOISE):
+        other = {"method": DISTRIBUTED_NOISE, "variant": variant}
+        compared = results.compare(metric, target, other, task=task)
+        if compared is not None:
+          found[share_of({"variant": variant})] = at_most(compared.difference, 0.0)
+      if goal is None or not found:
+        continue
+      sure = [share for share, verdict in found.items() if verdict == HOLDS and share < 1]
+      likely = [share for share, verdict in found.items() if verdict != FAILS and share < 1]
+      verdicts.append(HOLDS if sure else PARTLY if likely else FAILS)
+      reached = f"from a share of {min(likely):.0%}" if likely else "at no smaller share"
+      evidence.append(
+        f"{task}, {metric}: adversarial training with all samples has {goal.text()}; distributed "
+        f"noise is no more than {TOLERANCE:g} above it {reached}"
+        + (f", surely from {min(sure):.0%}." if sure else ".")
       )
-      if found is not None:
-        here.append(found)
-    if here:
-      lower = sum(c.difference.mean < 0 for c in here)
-      mean = sum(c.difference.mean for c in here) / len(here)
-      evidence.append(f"{task}: lower at {lower} of {len(here)} shares, {mean:+.3f} on average.")
-      cases += here
-  if not cases:
-    return Claim(text, UNKNOWN, tuple(left_out))
-  adjusted = holm([c.p for c in cases])
-  lower = [c.difference.mean < 0 for c in cases]
-  sure = [p is not None and p < ALPHA and one for p, one in zip(adjusted, lower)]
-  evidence.append(f"Certainly lower in {sum(sure)} of {len(cases)} cells.")
-  if all(lower) and any(sure):
-    verdict = HOLDS
-  elif any(sure) or sum(lower) > len(cases) / 2:
-    verdict = PARTLY
-  else:
-    verdict = FAILS
-  return Claim(text, verdict, (*evidence, *left_out))
+  if evidence:
+    evidence.append(
+      "With adversarial training all clients hold one model, and avg equals self: noise that "
+      "hinders transfer is ahead in avg by that alone, whatever the share. A share of 0 % in the "
+      "table is noise without any adaptation."
+    )
+  return Claim(text, together(verdicts), (*evidence, *left_out))
+
+
+def adapted(results: Results) -> Results:
+  """The rows of models that were adapted at all."""
+  return Results([row for row in results.rows if row["method"] in DEFENDED])
 
 
 def share_name(share: float) -> str:

@@ -1,17 +1,23 @@
 """The page of a table or figure: what came of it, what the paper claims, how it was made."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+from fedsafe_tff.config.defense import DefenseConfig
 from fedsafe_tff.report import render
 from fedsafe_tff.report.progress import duration
 from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.cache import Cache, read_json
-from fedsafe_tff.sweep.cells import Cell
-from fedsafe_tff.sweep.claim import Claim
+from fedsafe_tff.sweep.cells import METHODS, Cell
+from fedsafe_tff.sweep.claim import DEFINITION, Claim
 from fedsafe_tff.sweep.report import Report
 from fedsafe_tff.sweep.request import Request
 from fedsafe_tff.sweep.steps import ADAPT, ATTACK, TRAIN, measured
+
+# Settings of a defence and of an attack; those of the training stand with it.
+_DEFENSE = tuple(f.name for f in dataclasses.fields(DefenseConfig) if f.name != "defense")
+_ATTACK = ("attacks", "attack_steps", "attack_step_size", "attack_random_start", "attack_images")
 
 
 def write(
@@ -40,7 +46,7 @@ def _claims(claims: Sequence[Claim]) -> str:
   rows = [[str(n), c.text, f"**{c.verdict}**"] for n, c in enumerate(claims, 1)]
   evidence = [f"{n}. {' '.join(c.evidence) or 'No results.'}" for n, c in enumerate(claims, 1)]
   table = render.markdown(["", "claim", "verdict"], rows)
-  return f"{table}\nEvidence:\n\n" + "\n".join(evidence) + "\n"
+  return f"{table}\n{DEFINITION}\n\nEvidence:\n\n" + "\n".join(evidence) + "\n"
 
 
 def _making(request: Request, cells: Sequence[Cell]) -> str:
@@ -56,9 +62,7 @@ def _making(request: Request, cells: Sequence[Cell]) -> str:
       hardware.add(f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:g} GiB")
       hardware |= {str(d) for d in manifest.get("runtime", {}).get("devices", [])}
       versions.add(
-        ", ".join(
-          f"{n} {manifest['versions'][n]}" for n in ("tensorflow", "tensorflow-federated")
-        )
+        ", ".join(f"{n} {manifest['versions'][n]}" for n in ("tensorflow", "tensorflow-federated"))
       )
       commits.add(str(manifest["git_commit"]))
   trainings = {cache.training(cell.config) for cell in cells}
@@ -73,19 +77,29 @@ def _making(request: Request, cells: Sequence[Cell]) -> str:
     "- `numbers.csv`: every number by seed, with the evaluation's file and the training's folder "
     "in the cache; these hold configuration, commit, data hash and transfer matrix",
   ]
-  lines += [f"- {line}" for line in _settings(cells)]
-  return "\n".join(lines) + "\n"
+  return "\n".join(lines) + f"\n\nSettings:\n\n{_settings(cells)}"
 
 
-def _settings(cells: Sequence[Cell]) -> list[str]:
-  """The settings of each task's training that are not at their defaults."""
-  lines = {}
+def _settings(cells: Sequence[Cell]) -> str:
+  """What each task's trainings, and each method's defence and attack, were set to."""
+  training, methods = {}, {}
   for cell in cells:
-    if cell.task not in lines:
-      found = identity.training_config(cell.config).identity()
-      told = [f"--{name}={_flag(value)}" for name, value in found.items() if name != "seed"]
-      lines[cell.task] = f"settings of {cell.task}'s first training: `{' '.join(told)}`"
-  return list(lines.values())
+    found = identity.training_config(cell.config).identity()
+    hidden = ("seed", "defense", *_DEFENSE)
+    told = [f"--{name}={_flag(value)}" for name, value in found.items() if name not in hidden]
+    training.setdefault(cell.task, f"- {cell.task}, first training: `{' '.join(told)}`\n")
+    values, idle = cell.config.as_dict(), cell.config.inapplicable()
+    shown = [f"--{n}={_flag(values[n])}" for n in (*_DEFENSE, *_ATTACK) if n not in idle]
+    line = f"`{' '.join(shown)}`"
+    # Told once where all tasks agree.
+    methods.setdefault((cell.method, cell.variant), {}).setdefault(line, []).append(cell.task)
+  lines = []
+  for (method, variant), by_line in methods.items():
+    name = ", ".join(part for part in (METHODS[method][0], variant) if part)
+    for line, tasks in by_line.items():
+      where = "" if len(by_line) == 1 else f" ({', '.join(dict.fromkeys(tasks))})"
+      lines.append(f"- {name}{where}: {line}\n")
+  return "".join((*training.values(), *lines))
 
 
 def _flag(value: object) -> str:

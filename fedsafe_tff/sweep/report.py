@@ -2,13 +2,13 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fedsafe_tff.report import render
 from fedsafe_tff.sweep.cells import METHODS
 from fedsafe_tff.sweep.claim import Claim
-from fedsafe_tff.sweep.results import Results, table_text
+from fedsafe_tff.sweep.results import COLLAPSED_NOTE, Results, mark, table_text
 
 _COLUMNS = (
   ("clean_accuracy", "clean acc."),
@@ -24,8 +24,7 @@ LEGEND = (
   "Mean ± half-width of the 95 % t-interval over seeds. self: ASR on the adversary's own copy; "
   "avg: on the other clients' copies (Eq. 11, all images); * the same among images that the "
   "attacked model gets right; acc.: accuracy on attacked images; random: labels changed by random "
-  "noise of the same size; † clean accuracy at most 0.02 above the majority class: such a model "
-  "resists attacks because it hardly looks at the image."
+  "noise of the same size. " + COLLAPSED_NOTE
 )
 
 
@@ -85,13 +84,15 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
   for cell in cells:
     where = dict(zip(labels, cell))
     found = {metric: results.estimate(metric, **where) for metric, _ in _COLUMNS}
-    mark = " †" if results.is_collapsed(**where) else ""
+    collapsed = len(results.collapsed(**where))
     seeds = len(results.by_seed("clean_accuracy", **where))
     texts = [table_text(found[metric]) for metric, _ in _COLUMNS]
-    texts[0] += mark
+    texts[0] += mark(collapsed)
     task, method, variant, eps = cell
-    rows.append([task, METHODS[method][0], variant, f"{eps:g}", *texts, str(seeds)])
-    record = {**where, "seeds": seeds, "collapsed": int(bool(mark))}
+    [pixels] = results.distinct("eps_pixels", **where)
+    size = f"{eps:g}" if pixels == eps else f"{eps:g} ({pixels:g} of a pixel's range)"
+    rows.append([task, METHODS[method][0], variant, size, *texts, str(seeds)])
+    record = {**where, "eps_pixels": pixels, "seeds": seeds, "collapsed": collapsed}
     for metric, estimate in found.items():
       record[metric] = estimate and estimate.mean
       record[f"{metric}_half_width"] = estimate and estimate.half_width
@@ -103,6 +104,15 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
       row.pop(2)
   text = write_tables(folder, name, headings, rows, records, "All cells. " + LEGEND)
   return Section("All cells", f"{LEGEND}\n\n{text}")
+
+
+def readings(claims: Callable[[Results], Sequence[Claim]], results: Results) -> Section:
+  """The verdicts when success is counted over all images, and over those classified correctly."""
+  first = claims(results)
+  second = claims(results.reading("_correct"))
+  rows = [[one.text, one.verdict, other.verdict] for one, other in zip(first, second)]
+  headings = ["claim", "of all images (Eq. 11)", "of those that the model gets right"]
+  return Section("Which attack success rate", render.markdown(headings, rows))
 
 
 def picture(folder: pathlib.Path, path: pathlib.Path | None, alternative: str) -> str:

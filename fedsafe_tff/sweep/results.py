@@ -12,6 +12,10 @@ Row = Mapping[str, Any]
 # A model that is hardly better than always answering the largest class resists attacks for no
 # good reason: its answers don't depend on the image.
 _COLLAPSED = 0.02
+COLLAPSED_NOTE = (
+  "†n: at n seeds the model's clean accuracy is at most 0.02 above the majority class; such a "
+  "model resists attacks because it hardly looks at the image."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +37,11 @@ class Results:
     return list(dict.fromkeys(row[name] for row in self.select(**where)))
 
   def by_seed(self, metric: str, **where: Any) -> dict[int, float]:
-    """Seed to value; over several rows of a seed, such as several sizes, the mean."""
-    found: dict[int, list[float]] = {}
-    for row in self.select(**where):
-      if row.get(metric) is not None:
-        found.setdefault(row["seed"], []).append(row[metric])
-    return {seed: sum(values) / len(values) for seed, values in found.items()}
+    """Seed to value; over several rows of a seed, such as several sizes, the mean.
+
+    A seed that lacks a row that another one has is left out: its mean would be one of other sizes.
+    """
+    return _means(self._by_place(metric, where))
 
   def estimate(self, metric: str, **where: Any) -> Estimate | None:
     """Mean and interval over seeds; None where there are no values."""
@@ -48,18 +51,54 @@ class Results:
   def compare(
     self, metric: str, first: dict[str, Any], second: dict[str, Any], **where: Any
   ) -> Comparison | None:
-    """Second less first, paired by seed."""
-    return statistics.compare(
-      self.by_seed(metric, **where, **first), self.by_seed(metric, **where, **second)
-    )
+    """Second less first, paired by seed, over the sizes that both have."""
+    apart = first.keys() | second.keys()
+    left = self._by_place(metric, where | first, apart)
+    right = self._by_place(metric, where | second, apart)
+    places = {place for values in left.values() for place in values}
+    places &= {place for values in right.values() for place in values}
+    return statistics.compare(_means(left, places), _means(right, places))
 
-  def is_collapsed(self, **where: Any) -> bool:
-    """Whether the models are, on average, hardly better than the majority class."""
+  def _by_place(
+    self, metric: str, where: dict[str, Any], apart: Iterable[str] = ()
+  ) -> dict[int, dict[tuple, float]]:
+    """Seed to value by what tells a seed's rows from one another, but for the labels `apart`."""
+    labels = [name for name in ("task", "method", "variant", "eps") if name not in apart]
+    found: dict[int, dict[tuple, float]] = {}
+    for row in self.select(**where):
+      if row.get(metric) is not None:
+        place = tuple(row[name] for name in labels)
+        found.setdefault(row["seed"], {})[place] = row[metric]
+    return found
+
+  def collapsed(self, **where: Any) -> set[int]:
+    """The seeds whose models are hardly better than the majority class."""
     clean = self.by_seed("clean_accuracy", **where)
     majority = self.by_seed("majority_class", **where)
-    if not clean:
-      return False
-    return sum(clean.values()) - sum(majority.values()) <= _COLLAPSED * len(clean)
+    return {seed for seed, value in clean.items() if value - majority[seed] <= _COLLAPSED}
+
+  def reading(self, suffix: str) -> "Results":
+    """The same rows with the rates of another reading, such as `asr_self_correct`, as the rates."""
+    names = ("asr_self", "asr_avg")
+    return Results([{**row, **{n: row[n + suffix] for n in names}} for row in self.rows])
+
+
+def _means(
+  found: dict[int, dict[tuple, float]], places: set[tuple] | None = None
+) -> dict[int, float]:
+  """Means over `places`, by default all that occur, of the seeds that have all of them."""
+  if places is None:
+    places = {place for values in found.values() for place in values}
+  return {
+    seed: sum(values[place] for place in places) / len(places)
+    for seed, values in found.items()
+    if places and places <= values.keys()
+  }
+
+
+def mark(collapsed: int) -> str:
+  """What stands behind a value that rests on collapsed models."""
+  return f" †{collapsed}" if collapsed else ""
 
 
 def table_text(value: Estimate | None, digits: int = 3) -> str:

@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from fedsafe_tff.sweep import paper
-from fedsafe_tff.sweep.cells import DISTRIBUTED_NOISE, METHODS
+from fedsafe_tff.sweep.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, METHODS
 from fedsafe_tff.sweep.claim import (
   ALPHA,
   DEFENDED,
@@ -12,11 +12,14 @@ from fedsafe_tff.sweep.claim import (
   HOLDS,
   PARTLY,
   TOLERANCE,
+  TRIVIAL,
   UNKNOWN,
   Claim,
-  all_or_some,
+  at_least,
+  at_most,
   cells_of,
   monotone,
+  together,
   usable,
 )
 from fedsafe_tff.sweep.results import Results, p_text
@@ -26,17 +29,28 @@ from fedsafe_tff.sweep.statistics import holm
 _RATIO_FLOOR = 0.01
 
 
-def reduction(results: Results, metric: str, claimed: float) -> Claim:
-  """Distributed noise lowers a rate by up to `claimed` against adversarial training."""
+def against(results: Results, baseline: str = ADVERSARIAL_TRAINING) -> tuple[Claim, ...]:
+  """The claims that compare distributed noise with one kind of adversarial training."""
+  return (
+    reduction(results, "asr_self", paper.SELF_REDUCTION, baseline),
+    reduction(results, "asr_avg", paper.AVG_REDUCTION, baseline),
+    comparable(results, baseline),
+  )
+
+
+def reduction(
+  results: Results, metric: str, claimed: float, baseline: str = ADVERSARIAL_TRAINING
+) -> Claim:
+  """Distributed noise lowers a rate by up to `claimed`, in points, against `baseline`."""
   results, left_out = usable(results)
   name = {"asr_self": "self-ASR", "asr_avg": "avg-ASR"}[metric]
-  text = f"Distributed noise lowers the {name} by up to {claimed:.0%} against adversarial training"
-  first, second = ({"method": method} for method in DEFENDED)
-  found = [
+  text = f"Distributed noise lowers the {name} by up to {claimed:.0%} against {_kind(baseline)}"
+  first, second = {"method": baseline}, {"method": DISTRIBUTED_NOISE}
+  cells = [
     (cell, results.compare(metric, first, second, **cell))
     for cell in cells_of(results, method=DISTRIBUTED_NOISE)
   ]
-  found = [(cell, comparison) for cell, comparison in found if comparison is not None]
+  found = [(cell, comparison) for cell, comparison in cells if comparison is not None]
   if not found:
     return Claim(text, UNKNOWN, tuple(left_out))
   adjusted = holm([comparison.p for _, comparison in found])
@@ -50,41 +64,36 @@ def reduction(results: Results, metric: str, claimed: float) -> Claim:
   else:
     verdict = FAILS
   cell, comparison = found[best]
-  # Both readings of "27 %": the paper does not say whether points or a share are meant.
-  before = results.estimate(metric, **cell, **first)
-  relative = drops[best] / before.mean if before.mean > 0 else 0.0
-  significant = sum(certain and drop > 0 for drop, certain in zip(drops, sure))
-  against = sum(certain and drop < 0 for drop, certain in zip(drops, sure))
+  lower = sum(certain and drop > 0 for drop, certain in zip(drops, sure))
+  higher = sum(certain and drop < 0 for drop, certain in zip(drops, sure))
   evidence = [
-    f"Largest reduction: {drops[best]:.3f} ({relative:.0%} of {before.mean:.3f}), "
-    f"{_name(cell)}, p {p_text(comparison.p)}, Holm {p_text(adjusted[best])}.",
+    f"Largest reduction: {drops[best]:.3f} of {comparison.first.mean:.3f}, {_name(cell)}, "
+    f"p {p_text(comparison.p)}, Holm {p_text(adjusted[best])}.",
+    *_as_share(found),
     f"Lower in {sum(d > 0 for d in drops)}, higher in {sum(d < 0 for d in drops)} of {len(drops)} "
-    f"cells; certainly lower in {significant}, certainly higher in {against}.",
+    f"cells; significantly lower in {lower}, significantly higher in {higher}.",
+    *_pooled(results, metric, first, second),
+    f"The paper's own Table 1 shows {_papers_best(metric):.2f} at most.",
   ]
-  theirs = [
-    one.of(metric) - other.of(metric)
-    for task in paper.TABLE1.values()
-    for one, other in task.values()
-  ]
-  evidence.append(f"The paper's own Table 1 shows {max(theirs):.2f} at most.")
   return Claim(text, verdict, (*evidence, *left_out))
 
 
-def comparable(results: Results) -> Claim:
+def comparable(results: Results, baseline: str = ADVERSARIAL_TRAINING) -> Claim:
   """Distributed noise is about as safe as adversarial training, or safer."""
   results, left_out = usable(results)
-  text = "Distributed noise reaches security comparable to adversarial training"
-  passed, evidence = [], []
+  text = f"Distributed noise reaches security comparable to {_kind(baseline)}"
+  verdicts, evidence = [], []
   for task in results.distinct("task"):
     for metric in ("asr_self", "asr_avg"):
-      first, second = ({"method": method} for method in DEFENDED)
-      found = results.compare(metric, first, second, task=task)
+      found = results.compare(
+        metric, {"method": baseline}, {"method": DISTRIBUTED_NOISE}, task=task
+      )
       if found is not None:
-        passed.append(found.difference.mean <= TOLERANCE)
+        verdicts.append(at_most(found.difference, 0.0))
         evidence.append(
           f"{task}, {metric}: {found.difference.text()} over all sizes, p {p_text(found.p)}."
         )
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def self_over_avg(results: Results) -> Claim:
@@ -92,31 +101,37 @@ def self_over_avg(results: Results) -> Claim:
   results, left_out = usable(results)
   low, high = paper.SELF_OVER_AVG
   text = f"In both defences the self-ASR is {low:g} to {high:g} times the avg-ASR"
-  within, above, evidence = [], [], []
+  verdicts, evidence = [], []
   for method in DEFENDED:
-    ratios = []
+    ratios, dropped = [], 0
     for cell in cells_of(results, method=method):
       own = results.estimate("asr_self", method=method, **cell)
       other = results.estimate("asr_avg", method=method, **cell)
       if own and other and other.mean >= _RATIO_FLOOR:
         ratios.append(own.mean / other.mean)
+      else:
+        dropped += 1
     if ratios:
+      within = sum(low <= ratio <= high for ratio in ratios)
       middle = statistics.median(ratios)
-      within.append(low <= middle <= high)
-      above.append(middle > 1.05)
+      if within == len(ratios):
+        verdicts.append(HOLDS)
+      else:
+        verdicts.append(PARTLY if middle > 1.05 else FAILS)
       evidence.append(
-        f"{METHODS[method][0]}: median {middle:.2f}, from {min(ratios):.2f} to {max(ratios):.2f} "
-        f"in {len(ratios)} cells."
+        f"{METHODS[method][0]}: {within} of {len(ratios)} cells are in that range; median "
+        f"{middle:.2f}, from {min(ratios):.2f} to {max(ratios):.2f}"
+        + (
+          f" ({dropped} cells with an avg-ASR below {_RATIO_FLOOR:g} left out)." if dropped else "."
+        )
       )
-  verdict = all_or_some(within)
-  if verdict == FAILS and any(above):
-    verdict = PARTLY
   if evidence:
-    evidence.append(
+    evidence += [
+      f"The paper's own Table 1 has {_papers_ratios()}.",
       "With adversarial training at the server all clients hold the same model, so that self and "
-      "avg are equal by construction; only noised copies differ."
-    )
-  return Claim(text, verdict, (*evidence, *left_out))
+      "avg are equal by construction; only noised copies differ.",
+    ]
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def undefended_transfers(results: Results) -> Claim:
@@ -135,35 +150,78 @@ def undefended_transfers(results: Results) -> Claim:
     f"Largest gap {max(gaps):.3f} in {len(gaps)} cells.",
     "All clients hold the same model, so that this is so by construction.",
   )
-  verdict = all_or_some([gap <= TOLERANCE for gap in gaps])
+  verdict = TRIVIAL if max(gaps) <= TOLERANCE else FAILS
   return Claim(text, verdict, (*evidence, *left_out))
 
 
 def grows_with_eps(results: Results) -> Claim:
-  """A larger perturbation never succeeds less."""
+  """A larger perturbation succeeds more often."""
   results, left_out = usable(results)
   text = "A larger perturbation leads to a higher attack success rate in all scenarios"
-  passed, evidence = monotone(results, "eps", rising=True)
-  return Claim(text, all_or_some(passed), (*evidence, *left_out))
+  verdicts, evidence = monotone(results, "eps", rising=True)
+  return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
 def keeps_accuracy(results: Results) -> Claim:
   """Distributed noise costs hardly any clean accuracy."""
   text = "Distributed noise keeps an accuracy comparable to conventional training"
-  passed, evidence = [], []
-  for task in results.distinct("task"):
-    found = results.compare(
+  verdicts, evidence = [], []
+  # A model that learnt nothing has nothing to lose; one that lost everything counts.
+  lost = {task: results.collapsed(task=task, method="none") for task in results.distinct("task")}
+  learnt = Results([row for row in results.rows if row["seed"] not in lost[row["task"]]])
+  for task in learnt.distinct("task"):
+    found = learnt.compare(
       "clean_accuracy", {"method": "none"}, {"method": DISTRIBUTED_NOISE}, task=task
     )
-    # A model that learnt nothing has nothing to lose; one that lost everything counts.
-    if found is not None and not results.is_collapsed(task=task, method="none"):
-      passed.append(found.difference.mean >= -TOLERANCE)
-      before = results.estimate("clean_accuracy", method="none", task=task)
+    if found is not None:
+      verdicts.append(at_least(found.difference, 0.0))
       evidence.append(
-        f"{task}: {before.text()} undefended; distributed noise changes it by "
+        f"{task}: {found.first.text()} undefended; distributed noise changes it by "
         f"{found.difference.text()}, p {p_text(found.p)}."
       )
-  return Claim(text, all_or_some(passed), tuple(evidence))
+  return Claim(text, together(verdicts), tuple(evidence))
+
+
+def _as_share(found) -> list[str]:
+  """The reduction as a share: the paper does not say whether points or a share are meant."""
+  shares = [
+    (-comparison.difference.mean / comparison.first.mean, cell)
+    for cell, comparison in found
+    if comparison.first.mean >= _RATIO_FLOOR
+  ]
+  if not shares:
+    return []
+  share, cell = max(shares, key=lambda pair: pair[0])
+  return [f"As a share of the rate it is {share:.0%} at most, {_name(cell)}."]
+
+
+def _pooled(results: Results, metric: str, first: dict, second: dict) -> list[str]:
+  told = []
+  for task in results.distinct("task"):
+    found = results.compare(metric, first, second, task=task)
+    if found is not None:
+      told.append(f"{task} {found.difference.text()}, p {p_text(found.p)}")
+  return ["Change over all sizes: " + "; ".join(told) + "."] if told else []
+
+
+def _papers_best(metric: str) -> float:
+  pairs = [pair for task in paper.TABLE1.values() for pair in task.values()]
+  return max(one.of(metric) - other.of(metric) for one, other in pairs)
+
+
+def _papers_ratios() -> str:
+  values = [v for task in paper.TABLE1.values() for pair in task.values() for v in pair]
+  ratios = [v.self_ / v.avg for v in values if v.avg > 0]
+  return (
+    f"ratios from {min(ratios):.1f} to {max(ratios):.1f} in {len(ratios)} cells, and an avg-ASR of "
+    f"0 in {len(values) - len(ratios)}"
+  )
+
+
+def _kind(baseline: str) -> str:
+  if baseline == ADVERSARIAL_TRAINING:
+    return "adversarial training (at the server)"
+  return METHODS[baseline][0]
 
 
 def _name(cell: dict[str, Any]) -> str:

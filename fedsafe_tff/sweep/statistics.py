@@ -30,16 +30,30 @@ class Estimate:
       return f"{self.mean:.{digits}f}"
     return f"{self.mean:.{digits}f}{plus_minus}{self.half_width:.{digits}f}"
 
+  @property
+  def high(self) -> float | None:
+    """Upper end of the interval; None for fewer than two seeds."""
+    return None if self.half_width is None else self.mean + self.half_width
+
+  @property
+  def low(self) -> float | None:
+    """Lower end of the interval; None for fewer than two seeds."""
+    return None if self.half_width is None else self.mean - self.half_width
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
   """Second less first, paired by seed.
 
   Attributes:
+    first: Of the seeds that both have.
+    second: Of the seeds that both have.
     difference: Mean of the differences with its interval.
     p: Two-sided p-value of the paired t-test; None for fewer than two pairs.
   """
 
+  first: Estimate
+  second: Estimate
   difference: Estimate
   p: float | None
 
@@ -63,8 +77,9 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
     second: Values by seed.
 
   Returns:
-    The comparison over the seeds of both; None when they share none. Where all differences are
-    alike a t-test has no answer: p is 1 if they are 0, else 0.
+    The comparison over the seeds of both; None when they share none. Where all n differences are
+    alike a t-test has no answer: p is then that of the sign-flip test, 1 if they are 0, else
+    2^(1 - n).
   """
   seeds = sorted(first.keys() & second.keys())
   if not seeds:
@@ -73,11 +88,13 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
   right = np.array([second[seed] for seed in seeds], float)
   difference = estimate(right - left)
   if len(seeds) < 2:
-    return Comparison(difference, None)
+    p = None
   # Equal up to rounding: the test would divide rounding errors by one another.
-  if np.ptp(right - left) < 1e-12:
-    return Comparison(difference, 1.0 if abs(difference.mean) < 1e-12 else 0.0)
-  return Comparison(difference, float(scipy.stats.ttest_rel(right, left).pvalue))
+  elif np.ptp(right - left) < 1e-12:
+    p = 1.0 if abs(difference.mean) < 1e-12 else 2.0 ** (1 - len(seeds))
+  else:
+    p = float(scipy.stats.ttest_rel(right, left).pvalue)
+  return Comparison(estimate(left), estimate(right), difference, p)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -177,9 +177,7 @@ class _Group:
     evaluator = evaluate.build_evaluator(config, self._prepared, copies)
     for eps in self._cache.missing(cell):
       self._check_stop()
-      self._progress.begin(
-        attack_step(cell), f"{cell.title()}, {config.attacks} eps {eps:.4g}"
-      )
+      self._progress.begin(attack_step(cell), f"{cell.title()}, {config.attacks} eps {eps:.4g}")
       started = time.monotonic()
       wanted = identity.evaluation_config(config, eps)
       result = evaluator.attack(*evaluate.attack_specs(wanted))

@@ -6,7 +6,7 @@ import pytest
 
 from fedsafe_tff.config.sweep import STUDIES
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.sweep import ablation, table1
+from fedsafe_tff.sweep import studies, table1
 from fedsafe_tff.sweep.cells import check_typed
 from flags import sweep
 
@@ -111,7 +111,7 @@ def test_what_was_typed_must_have_an_effect_somewhere():
 
 
 def test_studies_are_known_to_the_flag():
-  assert set(STUDIES) == set(ablation.STUDIES)
+  assert set(STUDIES) == set(studies.STUDIES)
   assert parse("--study=split", name="ablation").study == "split"
 
 

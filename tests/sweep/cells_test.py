@@ -5,6 +5,7 @@ import pytest
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.sweep import ablation, figure1, figure2, figure3, paper, table1, table2
 from fedsafe_tff.sweep.cells import check_typed, make_cell
+from fedsafe_tff.sweep.studies import STUDIES
 from tests.sweep import synthetic
 
 
@@ -68,20 +69,48 @@ def test_the_papers_cells(tmp_path):
   three = figure3.cells(request)
   assert [c.config.adaptation_share for c in three[:12:2]] == [0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
   assert [c.variant for c in three[:12:2]] == ["10 %", "20 %", "30 %", "50 %", "70 %", "100 %"]
+  assert {(c.method, c.variant) for c in three[-4:]} == {("none", "0 %"), ("noise_only", "0 %")}
   assert set(paper.EPS_TABLE1) | set(paper.EPS_TABLE2) <= set(figure2.SIZES)
   assert [(c.method, c.seed, c.examples) for c in figure1.cells(request)] == [("none", 0, True)]
 
 
-@pytest.mark.parametrize("study", ablation.STUDIES)
+@pytest.mark.parametrize("study", STUDIES)
 def test_every_study_varies_what_it_says(tmp_path, study):
   cells = ablation.cells(synthetic.request(tmp_path, "ablation", study=study))
-  assert len({c.variant for c in cells}) == len(ablation.STUDIES[study][1]) > 1
+  assert len({c.variant for c in cells}) == len(STUDIES[study][1]) > 1
+  if study == "sigma":  # adaptation without noise stands beside every sigma
+    assert len({c.config for c in cells if c.method == "server_adversarial_training"}) == 1
+    cells = [c for c in cells if c.method != "server_adversarial_training"]
   alike = {
     (dataclasses.replace(c.config, seed=0), c.method) for c in cells
   }
   assert len(alike) == len(cells)  # no two cells are one and the same
   published = [c.config.evaluation_fraction for c in cells if c.config.split == "published"]
   assert len(published) == (3 if study == "split" else 0)
+
+
+def test_other_units_hold_for_the_servers_examples_too(tmp_path):
+  request = synthetic.request(
+    tmp_path, "ablation", study="eps_units", settings={"adaptation_eps": 0.04, "attack_steps": 6}
+  )
+  found = {
+    c.variant: (c.config.attack_eps[0] / c.eps[0], c.config.adaptation_eps, c.config.attack_steps)
+    for c in ablation.cells(request)
+    if c.method == "distributed_noise"
+  }
+  assert found["pixels"] == (1.0, 0.04, 6) and found["of [-1, 1]"] == (0.5, 0.02, 6)
+  assert found["of standard deviations"] == pytest.approx((0.225, 0.009, 6))
+  assert found["size of a step"] == pytest.approx((10.0, 0.04, 10))
+
+
+def test_both_sides_of_the_dp_fed_avg_study_train_alike(tmp_path):
+  settings = {"learning_rate_schedule": "cosine", "gradient_clip": 1.0}
+  request = synthetic.request(tmp_path, "ablation", study="dp_fed_avg", settings=settings)
+  trained = {
+    (c.config.learning_rate, c.config.learning_rate_schedule, c.config.gradient_clip)
+    for c in ablation.cells(request)
+  }
+  assert len(trained) == 1
 
 
 def test_a_typed_flag_without_effect_in_any_cell(tmp_path):

@@ -4,30 +4,62 @@ import pytest
 
 from fedsafe_tff.sweep import adaptation_claims, robustness_claims
 from fedsafe_tff.sweep.adaptation_claims import share_name
-from fedsafe_tff.sweep.claim import FAILS, HOLDS, PARTLY, UNKNOWN, all_or_some
+from fedsafe_tff.sweep.claim import (
+  FAILS,
+  HOLDS,
+  PARTLY,
+  TRIVIAL,
+  UNKNOWN,
+  at_least,
+  at_most,
+  together,
+)
+from fedsafe_tff.sweep.statistics import estimate
 from tests.sweep.synthetic import ADVERSARIAL, NOISE, many, results
 
 EMPTY = results()
 
 
-def test_all_or_some():
-  assert all_or_some([True, True]) == HOLDS
-  assert all_or_some([True, False]) == PARTLY
-  assert all_or_some([False]) == FAILS
-  assert all_or_some([]) == UNKNOWN
+def test_together():
+  assert together([HOLDS, HOLDS]) == HOLDS
+  assert together([HOLDS, FAILS]) == together([PARTLY, PARTLY]) == PARTLY
+  assert together([HOLDS, FAILS, FAILS]) == together([FAILS]) == FAILS
+  assert together([]) == UNKNOWN
 
 
-def reduction(own, noise_spread=0.01):
+def test_a_level_is_reached_surely_or_by_its_mean_alone():
+  assert at_most(estimate([0.10, 0.11, 0.12]), 0.14) == HOLDS
+  assert at_most(estimate([0.00, 0.10, 0.20]), 0.14) == PARTLY
+  assert at_most(estimate([0.10]), 0.14) == PARTLY  # one seed proves nothing
+  assert at_most(estimate([0.20, 0.21, 0.22]), 0.14) == FAILS
+  assert at_least(estimate([0.90, 0.91, 0.92]), 0.85) == HOLDS
+  assert at_least(estimate([0.80, 0.90, 1.00]), 0.85) == PARTLY
+  assert at_least(estimate([0.80, 0.81, 0.82]), 0.85) == FAILS
+
+
+def reduction(own, noise_spread=0.01, **keywords):
   rows = results(many(ADVERSARIAL, 0.5, 0.3, spread=0.011), many(NOISE, own, 0.3,
                                                                   spread=noise_spread))
-  return robustness_claims.reduction(rows, "asr_self", 0.08)
+  return robustness_claims.reduction(rows, "asr_self", 0.08, **keywords)
 
 
 def test_a_reduction_that_is_large_and_certain_holds():
   claim = reduction(0.40)
   assert claim.verdict == HOLDS
-  assert "Largest reduction: 0.102 (20% of 0.522), glioma, eps 0.05" in claim.evidence[0]
-  assert "Lower in 1, higher in 0 of 1 cells; certainly lower in 1" in claim.evidence[1]
+  assert "Largest reduction: 0.102 of 0.522, glioma, eps 0.05" in claim.evidence[0]
+  assert claim.evidence[1] == "As a share of the rate it is 20% at most, glioma, eps 0.05."
+  assert "Lower in 1, higher in 0 of 1 cells; significantly lower in 1" in claim.evidence[2]
+  assert claim.evidence[3].startswith("Change over all sizes: glioma -0.102 ± 0.002, p <0.001.")
+
+
+def test_the_share_may_be_largest_in_another_cell():
+  rows = results(
+    many(ADVERSARIAL, 0.9, 0.3), many(NOISE, 0.6, 0.3),
+    many(ADVERSARIAL, 0.2, 0.3, eps=0.01), many(NOISE, 0.05, 0.3, eps=0.01),
+  )
+  evidence = robustness_claims.reduction(rows, "asr_self", 0.08).evidence
+  assert "0.300 of 0.900, glioma, eps 0.05" in evidence[0]
+  assert "it is 75% at most, glioma, eps 0.01" in evidence[1]
 
 
 def test_a_smaller_but_certain_reduction_holds_in_part():
@@ -74,21 +106,57 @@ def test_collapsed_models_decide_nothing():
   )
   claim = robustness_claims.reduction(rows, "asr_self", 0.08)
   assert claim.verdict == FAILS  # glioma's perfect zero is left out
-  assert "Left out, being no better than the majority class (†): glioma, distributed noise." in (
-    claim.evidence
+  assert claim.evidence[-1] == (
+    "Left out, being no better than the majority class (†): glioma, distributed noise (5 of 5 "
+    "seeds)."
   )
   only = results(many(ADVERSARIAL, 0.5, 0.3), many(NOISE, 0.0, 0.0, clean_accuracy=0.6))
   assert robustness_claims.reduction(only, "asr_self", 0.08).verdict == UNKNOWN
 
 
+def test_one_collapsed_seed_is_left_out_and_the_others_count():
+  noise = many(NOISE, 0.55, 0.3, spread=0.01)
+  noise[2] |= {"asr_self": 0.0, "clean_accuracy": 0.6}
+  claim = robustness_claims.reduction(
+    results(many(ADVERSARIAL, 0.5, 0.3, spread=0.011), noise), "asr_self", 0.08
+  )
+  assert claim.verdict == FAILS and "distributed noise (1 of 5 seeds)" in claim.evidence[-1]
+
+
 def test_comparable_security():
-  def verdict(own, other):
-    rows = results(many(ADVERSARIAL, 0.5, 0.3), many(NOISE, own, other))
+  def verdict(own, other, spread=0.0):
+    rows = results(many(ADVERSARIAL, 0.5, 0.3), many(NOISE, own, other, spread=spread))
     return robustness_claims.comparable(rows).verdict
 
   assert verdict(0.51, 0.2) == HOLDS
+  assert verdict(0.31, 0.1, spread=0.1) == PARTLY  # a mean 0.01 above and 0.02 below, by chance
   assert verdict(0.6, 0.2) == PARTLY
   assert verdict(0.6, 0.4) == FAILS
+
+
+def test_two_kinds_of_adversarial_training_are_two_baselines():
+  local = "local_adversarial_training"
+  rows = results(
+    many(ADVERSARIAL, 0.5, 0.5, spread=0.01), many(local, 0.15, 0.15, spread=0.01),
+    many(NOISE, 0.4, 0.2, spread=0.011),
+  )
+  server = robustness_claims.against(rows)
+  clients = robustness_claims.against(rows, local)
+  assert [claim.verdict for claim in server] == [HOLDS] * 3
+  assert [claim.verdict for claim in clients] == [FAILS] * 3
+  assert "(at the server)" in server[0].text and "local adversarial training" in clients[0].text
+
+
+def test_sizes_that_only_one_method_was_attacked_at_do_not_count():
+  sizes = {0.01: 0.1, 0.02: 0.3, 0.05: 0.6, 0.07: 0.8}
+  before = [many(ADVERSARIAL, rate, rate, eps=eps) for eps, rate in sizes.items()]
+  after = [many(NOISE, sizes[eps] + 0.05, sizes[eps], eps=eps) for eps in (0.01, 0.02)]
+  claim = robustness_claims.comparable(results(*before, *after))
+  assert claim.evidence[0].startswith("glioma, asr_self: 0.050 ± 0.000 over all sizes")
+  # A seed without all sizes has no mean over sizes.
+  after[1].pop()
+  found = results(*after).estimate("asr_self", method=NOISE)
+  assert found.count == 4 and found.mean == pytest.approx(0.25)
 
 
 def test_self_over_avg():
@@ -101,22 +169,40 @@ def test_self_over_avg():
   assert verdict(0.2, 0.3) == PARTLY  # above, though not twice
   assert verdict(0.2, 0.2) == FAILS
   assert robustness_claims.self_over_avg(results(many(NOISE, 0.3, 0.001))).verdict == UNKNOWN
+  mixed = results(many(NOISE, 0.3, 0.1, eps=0.01), many(NOISE, 0.9, 0.1, eps=0.05),
+                  many(NOISE, 0.9, 0.001, eps=0.07))
+  claim = robustness_claims.self_over_avg(mixed)
+  assert claim.verdict == PARTLY
+  assert claim.evidence[0] == (
+    "distributed noise: 1 of 2 cells are in that range; median 6.00, from 3.00 to 9.00 (1 cells "
+    "with an avg-ASR below 0.01 left out)."
+  )
+  assert "ratios from 1.7 to 5.8 in 16 cells, and an avg-ASR of 0 in 8" in claim.evidence[1]
 
 
 def test_undefended_models_transfer():
-  assert robustness_claims.undefended_transfers(results(many("none", 0.7, 0.7))).verdict == HOLDS
+  assert robustness_claims.undefended_transfers(results(many("none", 0.7, 0.7))).verdict == TRIVIAL
   assert robustness_claims.undefended_transfers(results(many("none", 0.7, 0.3))).verdict == FAILS
 
 
 def test_rates_that_grow_with_the_perturbation():
-  def claim(last):
-    groups = [many(NOISE, a, 0.5 * a, eps=e) for a, e in ((0.1, 0.01), (0.3, 0.02), (last, 0.05))]
+  def claim(*rates):
+    groups = [
+      many(NOISE, a, 0.5 * a, eps=e, spread=0.01 * e) for a, e in zip(rates, (0.01, 0.02, 0.05))
+    ]
     return robustness_claims.grows_with_eps(results(*groups))
 
-  assert claim(0.4).verdict == HOLDS
-  assert claim(0.29).verdict == HOLDS  # within the tolerance
-  assert claim(0.1).verdict == FAILS
-  assert "Not of glioma, distributed noise, asr_self; glioma" in claim(0.1).evidence[1]
+  assert claim(0.1, 0.3, 0.4).verdict == HOLDS
+  assert claim(0.1, 0.3, 0.29).verdict == HOLDS  # within the tolerance
+  assert claim(0.1, 0.3, 0.1).verdict == FAILS
+  assert "Against it by more than 0.02: glioma, distributed noise, asr_self; glioma" in (
+    claim(0.1, 0.3, 0.1).evidence[1]
+  )
+  assert "No significant change: glioma" in claim(0.5, 0.5, 0.499).evidence[1]
+  assert claim(0.5, 0.5, 0.499).verdict == FAILS
+  assert claim(0.5, 0.485, 0.47).verdict == FAILS  # small steps, all of them down
+  one = [many(NOISE, a, 0.5 * a, eps=e, seeds=[0]) for a, e in ((0.1, 0.01), (0.4, 0.05))]
+  assert robustness_claims.grows_with_eps(results(*one)).verdict == PARTLY
 
 
 def test_clean_accuracy():
@@ -151,12 +237,13 @@ def test_perfect_with_dp():
   assert adaptation_claims.perfect_with_dp(with_dp(-0.1, 0.0)).verdict == FAILS
 
 
-def by_share(task, adversarial, noise):
+def by_share(task, adversarial, noise, own=None):
   groups = []
-  for share, a, n in zip((0.2, 1.0), adversarial, noise):
+  for number, (share, a, n) in enumerate(zip((0.2, 1.0), adversarial, noise)):
     variant = share_name(share)
     for method, value in ((ADVERSARIAL, a), (NOISE, n)):
-      rows = many(method, value, value, task=task, variant=variant, spread=0.001)
+      self_ = own[number] if own and method == NOISE else value
+      rows = many(method, self_, value, task=task, variant=variant, spread=0.001 * share)
       for row in rows[:2] if method == NOISE else ():
         row["asr_avg"] += 0.001  # so that differences are not all alike
       groups.append(rows)
@@ -175,17 +262,33 @@ def test_more_samples_help_and_all_defend():
   assert adaptation_claims.more_samples_help(bad).verdict == FAILS
   assert adaptation_claims.all_samples_defend(good).verdict == HOLDS
   assert adaptation_claims.all_samples_defend(bad).verdict == FAILS
+  # The adversary's own copy is a scenario too.
+  own = by_share("glioma", (0.5, 0.02), (0.4, 0.01), own=(0.5, 0.5))
+  assert adaptation_claims.all_samples_defend(own).verdict == PARTLY
+
+
+def test_models_that_were_not_adapted_have_no_share():
+  rows = results(by_share("glioma", (0.5, 0.02), (0.4, 0.01)).rows,
+                 many("none", 0.1, 0.1, variant=share_name(0.0)))
+  assert adaptation_claims.more_samples_help(rows).verdict == HOLDS
 
 
 def test_fewer_samples_than_adversarial_training():
-  def verdict(adversarial, noise):
+  def claim(adversarial, noise, own=None):
     return adaptation_claims.fewer_samples_than_training(
-      by_share("glioma", adversarial, noise)
-    ).verdict
+      by_share("glioma", adversarial, noise, own)
+    )
 
-  assert verdict((0.5, 0.2), (0.4, 0.1)) == HOLDS
-  assert verdict((0.5, 0.2), (0.4, 0.3)) == PARTLY
-  assert verdict((0.5, 0.2), (0.6, 0.3)) == FAILS
+  held = claim((0.5, 0.2), (0.2, 0.1))
+  assert held.verdict == HOLDS
+  assert held.evidence[0].startswith(
+    "glioma, asr_avg: adversarial training with all samples has 0.202 ± 0.002; distributed noise "
+    "is no more than 0.02 above it from a share of 20%, surely from 20%."
+  )
+  # Lower at every share, but a fifth of the samples does not reach what all of them do.
+  assert claim((0.5, 0.2), (0.4, 0.1)).verdict == FAILS
+  # Only the other clients are attacked less.
+  assert claim((0.5, 0.2), (0.2, 0.1), own=(0.5, 0.3)).verdict == PARTLY
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import csv
 import PIL.Image
 import pytest
 
-from fedsafe_tff.sweep import figure2, figure3, page, table1, table2
+from fedsafe_tff.sweep import ablation, figure2, figure3, page, table1, table2
 from fedsafe_tff.sweep.adaptation_claims import share_name
 from fedsafe_tff.sweep.report import LEGEND, overview
 from tests.sweep import synthetic
@@ -51,8 +51,11 @@ def test_table_1(tmp_path):
   latex = (tmp_path / "table1.tex").read_text()
   assert r"meningioma & 0.05 & avg & 0.27 & 0.406 $\pm$ 0.006 & 0.15" in latex
   assert markdown in report.sections[0].text
-  assert [section.title for section in report.sections] == ["Beside the paper", "All cells"]
-  assert len(report.claims) == 7
+  assert [section.title for section in report.sections] == [
+    "Beside the paper", "Which attack success rate", "All cells",
+  ]
+  assert len(report.claims) == 10
+  assert "against local adversarial training" in report.sections[1].text
 
 
 def test_every_cell_has_its_clean_accuracy_and_both_readings(tmp_path):
@@ -73,7 +76,7 @@ def test_every_cell_has_its_clean_accuracy_and_both_readings(tmp_path):
 
 def test_collapsed_models_carry_a_mark(tmp_path):
   section = overview(results(many(NOISE, 0.0, 0.0, clean_accuracy=0.61)), tmp_path)
-  assert "| 0.610 ± 0.000 † |" in section.text
+  assert "| 0.610 ± 0.000 †5 |" in section.text
 
 
 def test_table_2_has_sizes_and_their_average(tmp_path):
@@ -85,18 +88,44 @@ def test_table_2_has_sizes_and_their_average(tmp_path):
   ))
   report = table2.report(synthetic.request(tmp_path), rows, tmp_path)
   found = read_csv(tmp_path / "table2.csv")
-  assert [r["eps"] for r in found] == 2 * ["0.01", "0.03", "0.05", "0.07", "average"]
-  average = found[-1]
+  assert [r["eps"] for r in found] == 3 * ["0.01", "0.03", "0.05", "0.07", "average"]
+  average = found[9]
   assert (average["method"], average["paper_first"], average["paper_second"]) == (
     NOISE, "0.1219", "0.0958",
   )
   assert float(average["first_mean"]) == pytest.approx(4 * 0.04)
   assert float(average["second_mean"]) == pytest.approx(2 * 0.04)
-  assert "| pathology | distributed noise | average | avg | 0.122 | 0.160" in (
+  assert "| pathology | distributed noise | average | avg | 0.1219 | 0.160" in (
     report.sections[0].text
   )
-  assert "In 10 of 10" in report.sections[0].text.replace("agrees with the paper's in", "In")
-  assert [claim.verdict for claim in report.claims] == ["holds", "can't be judged here"]
+  assert float(found[-1]["first_mean"]) == pytest.approx(4 * 0.04)
+  text = report.sections[0].text
+  for method in ("adversarial training", "distributed noise", "mean of both"):
+    assert f"- {method}: The direction of the means agrees with the paper's in 4 of 4" in text
+  assert "mean of both" not in report.sections[-1].text
+  # All seeds change alike: five of them exclude chance to 1 in 16 only.
+  assert [claim.verdict for claim in report.claims] == ["holds in part", "can't be judged here"]
+
+
+def test_a_collapsed_model_in_table_2(tmp_path):
+  rows = results(*(
+    many(method, 0.5, 0.1, task="pathology", variant=variant, clean_accuracy=clean, eps=0.03)
+    for method, clean in ((ADVERSARIAL, 0.9), (NOISE, 0.6))
+    for variant in ("no DP", "DP")
+  ))
+  report = table2.report(synthetic.request(tmp_path), rows, tmp_path)
+  assert "0.100 ± 0.000 †5 |" in report.sections[0].text
+  assert "distributed noise, no DP (5 of 5 seeds)" in report.claims[0].evidence[-1]
+
+
+def test_the_papers_averages_stand_beside_averages_of_the_same_sizes_only(tmp_path):
+  rows = results(*(
+    many(NOISE, 0.5, 0.1, task="pathology", variant=variant, eps=0.03)
+    for variant in ("no DP", "DP")
+  ))
+  table2.report(synthetic.request(tmp_path), rows, tmp_path)
+  [single, average] = read_csv(tmp_path / "table2.csv")
+  assert single["paper_first"] == "0.0997" and average["paper_first"] == ""
 
 
 def test_figure_2_and_figure_3_are_pictures_with_tables(tmp_path):
@@ -113,8 +142,41 @@ def test_figure_2_and_figure_3_are_pictures_with_tables(tmp_path):
     with PIL.Image.open(tmp_path / name) as picture:
       picture.load()
       assert picture.width > 500
-    assert len(report.claims) == 4
+    assert len(report.claims) == (6 if module is figure2 else 4)
   assert read_csv(tmp_path / "figure3.csv")[1]["variant"] == "20 %"
+
+
+def test_an_ablation_shows_what_changes_and_what_the_claims_come_to(tmp_path):
+  rows = results(*(
+    many(method, own, other, variant=variant, spread=spread, eps=0.05)
+    for variant, more, spread in (("3 clients", 0.0, 0.01), ("10 clients", 0.1, 0.012))
+    for method, own, other in ((ADVERSARIAL, 0.5, 0.5), (NOISE, 0.5 + more, 0.1 + more))
+  ))
+  request = synthetic.request(tmp_path, "ablation", study="clients")
+  report = ablation.report(request, rows, tmp_path)
+  assert [section.title for section in report.sections] == [
+    "Study: clients", "Against: 3 clients", "The paper's claims", "All cells",
+  ]
+  changes = {(r["method"], r["metric"]): r for r in read_csv(tmp_path / "changes.csv")}
+  changed = changes[NOISE, "asr_avg"]
+  assert float(changed["difference"]) == pytest.approx(0.104) and changed["seeds"] == "5"
+  assert float(changes[ADVERSARIAL, "asr_avg"]["difference"]) == pytest.approx(0.004)
+  verdicts = [
+    [c.strip() for c in line.strip("|").split(" | ")]
+    for line in report.sections[2].text.splitlines()[2:6]
+  ]
+  # avg falls by 0.4, more than the paper's 0.27, and surely so only where seeds differ.
+  assert [(row[0], row[1], row[3]) for row in verdicts] == [
+    ("3 clients", "all images", "holds in part"),
+    ("3 clients", "images that the model gets right", "holds in part"),
+    ("10 clients", "all images", "holds in part"),
+    ("10 clients", "images that the model gets right", "holds in part"),
+  ]
+
+
+def test_a_size_in_other_units_is_told(tmp_path):
+  section = overview(results(many(NOISE, 0.5, 0.1, eps_pixels=0.025)), tmp_path)
+  assert "| 0.05 (0.025 of a pixel's range) |" in section.text
 
 
 def test_the_page_says_what_was_found_and_what_failed(tmp_path):
@@ -128,3 +190,8 @@ def test_the_page_says_what_was_found_and_what_failed(tmp_path):
   assert "| **holds** |" in text and "\n1. Largest reduction: " in text
   assert "- glioma, seed 1: a loss\n" in text
   assert "python -m experiments.table1 --x=1" in text and "- seeds: 0, 1\n" in text
+  assert "*Holds*: in every case" in text
+  assert "- distributed noise: `--adaptation_attack=pgd --adaptation_eps=0.03 " in text
+  assert "--downlink_sigma=0.01 " in text
+  assert "- undefended: `--attacks=pgd --attack_steps=10 " in text
+  assert "- local adversarial training: `--local_attack_eps=0.03 --local_attack_steps=3 " in text

@@ -36,6 +36,7 @@ def test_the_comparison_is_paired_by_seed():
   expected = scipy.stats.ttest_rel([0.27, 0.44, 0.08], [0.30, 0.50, 0.10])
   assert found.difference.count == 3  # seeds 7 and 9 have no partner
   assert found.difference.mean == pytest.approx(-0.11 / 3)
+  assert found.second.mean - found.first.mean == pytest.approx(found.difference.mean)
   assert found.p == pytest.approx(expected.pvalue)
   unpaired = scipy.stats.ttest_ind([0.27, 0.44, 0.08], [0.30, 0.50, 0.10]).pvalue
   assert found.p < 0.2 < unpaired
@@ -45,7 +46,9 @@ def test_comparisons_that_a_t_test_has_no_answer_for():
   same = {0: 0.3, 1: 0.5}
   assert compare(same, dict(same)).p == 1.0
   shifted = compare(same, {0: 0.1, 1: 0.3})  # alike up to rounding
-  assert shifted.p == 0.0 and shifted.difference.mean == pytest.approx(-0.2)
+  assert shifted.p == 0.5 and shifted.difference.mean == pytest.approx(-0.2)
+  five = {seed: 0.1 * seed for seed in range(5)}
+  assert compare(five, {seed: v + 0.1 for seed, v in five.items()}).p == 1 / 16  # of 32 signs two
   assert compare({0: 0.3}, {0: 0.2}).p is None
   assert compare({0: 0.3}, {1: 0.2}) is None
 

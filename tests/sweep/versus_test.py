@@ -34,7 +34,7 @@ def test_a_method_that_could_not_be_done_leaves_a_gap():
   assert entry.second is None and entry.comparison is None and entry.agrees == ""
   [row] = versus.table_rows([entry])
   assert row == ["glioma", "0.05", "self", "0.46", "0.400 ± 0.000", "0.41", "-", "-", "-", "-",
-                 "lower", "-", "-"]
+                 "lower", "-", "-", "0.900 / -", "-"]
 
 
 def test_collapsed_models_are_marked():
@@ -42,8 +42,10 @@ def test_collapsed_models_are_marked():
     many(ADVERSARIAL, 0.4, 0.2), many(NOISE, 0.0, 0.0, clean_accuracy=0.61)
   )
   entry = compare(results)
-  assert entry.collapsed and versus.table_rows([entry])[0][6].endswith("†")
-  assert versus.csv_rows([entry])[0]["collapsed"] == 1
+  row = versus.table_rows([entry])[0]
+  assert entry.collapsed == (0, 5) and row[6].endswith(" †5") and "†" not in row[4]
+  assert versus.csv_rows([entry])[0]["second_collapsed"] == 5
+  assert entry.paper_direction == entry.our_direction and entry.agrees == ""
 
 
 def test_p_values_are_adjusted_over_the_table():
@@ -66,10 +68,22 @@ def test_the_agreement_in_words():
     compare(results, (0.2, 0.2), "asr_avg"),
   ]
   assert versus.agreement(entries) == (
-    "The direction agrees with the paper's in 2 of 3 cells; where the paper has a difference at "
-    "all, in 1 of 2."
+    "The direction of the means agrees with the paper's in 2 of 3 cells; where the paper has a "
+    "difference at all, in 1 of 2: significantly in 0, and significantly against it in 0."
   )
+  sure = synthetic.results(
+    many(ADVERSARIAL, 0.4, 0.2, spread=0.01), many(NOISE, 0.3, 0.2, spread=0.02)
+  )
+  assert "significantly in 1, and significantly against it in 1." in versus.agreement(
+    [compare(sure), compare(sure, (0.3, 0.4))]
+  )
+  assert versus.table_rows([compare(sure)])[0][11:13] == ["lower *", "yes"]
   assert "no values" in versus.agreement([compare(results, None)])
+
+
+def test_the_papers_values_keep_their_digits():
+  results = synthetic.results(many(ADVERSARIAL, 0.4, 0.2), many(NOISE, 0.3, 0.2))
+  assert versus.table_rows([compare(results, (0.0997, 0.1))])[0][3:7:2] == ["0.0997", "0.10"]
 
 
 def test_markdown_latex_and_csv(tmp_path):
