@@ -60,6 +60,10 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
         f"--defense={self.defense} is part of --algorithm=fedsafe: a TFF baseline runs with "
         "--defense=none"
       )
+    if self.attack_colluders > self.num_clients:
+      raise UserError(
+        f"--attack_colluders={self.attack_colluders} is more than --num_clients={self.num_clients}"
+      )
     if not self.attack_eps:
       raise UserError("--attack_eps is empty: give at least one perturbation size")
     unknown = set(self.attacks.split(",")) - {"fgsm", "pgd"}

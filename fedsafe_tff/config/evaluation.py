@@ -33,6 +33,14 @@ class EvaluationConfig:
     applies=lambda c: _pgd(c) and c.attack_random_start,
     needs="--attack_random_start",
   )
+  attack_colluders: int = setting(
+    1,
+    "How many clients pool their copies: the attack is made on the mean of them, and avg is over "
+    "the clients outside of the coalition.",
+    low=1,
+    applies=lambda c: c.noisy_downlink and c.num_clients > 1,
+    needs="--defense=distributed_noise or noise_only, and more than one client",
+  )
   attack_labels: str = setting(
     "true",
     "Labels that the adversary uses: the true ones or the model's own.",

@@ -9,6 +9,7 @@ STUDIES = (
   "clients",
   "dirichlet",
   "sigma",
+  "collusion",
   "examples",
   "steps",
   "eps_units",
@@ -52,7 +53,7 @@ class AblationConfig:
   study: str = setting(
     "sigma",
     "What varies: the split, the number of clients, how far they are from IID, the downlink "
-    "sigma, when the server's adversarial examples are made, the PGD steps, the units of eps, the "
-    "uplink sigma; or TFF's DP-FedAvg beside ours.",
+    "sigma, the number of adversaries that collude, when the server's adversarial examples are "
+    "made, the PGD steps, the units of eps, the uplink sigma; or TFF's DP-FedAvg beside ours.",
     choices=STUDIES,
   )

@@ -3,6 +3,9 @@
 Every client in turn is the adversary on the model that it received, without any local update
 first. It crafts once; all clients' models are scored on what it made. *Self* is the diagonal,
 *avg* the mean off the diagonal; they are never mixed.
+
+Adversaries that collude pool their copies and attack the mean of them, from which most of an
+independent noise is gone. *Avg* is then over the clients outside of the coalition.
 """
 
 import dataclasses
@@ -33,6 +36,7 @@ class AttackResult:
     clean_accuracy: [N] accuracy of each copy on clean images.
     random_noise_flip: [N] share of labels that random noise of the same size changes.
     zero_gradient: [N] share of images whose input gradient is zero everywhere (masking).
+    colluders: Size of a coalition: the adversary and those after it, in a ring.
   """
 
   spec: AttackSpec
@@ -42,6 +46,7 @@ class AttackResult:
   clean_accuracy: np.ndarray
   random_noise_flip: np.ndarray
   zero_gradient: np.ndarray
+  colluders: int = 1
 
   def summary(self) -> dict[str, float | str | None]:
     """The entry of this attack in `evaluation.json`; None where there is no other client."""
@@ -50,11 +55,11 @@ class AttackResult:
       "eps": self.spec.eps,
       "clean_accuracy": _mean(self.clean_accuracy),
       "asr_self": self_mean(self.flip),
-      "asr_avg": other_mean(self.flip),
+      "asr_avg": other_mean(self.flip, self.colluders),
       "asr_self_correct": self_mean(self.flip_correct),
-      "asr_avg_correct": other_mean(self.flip_correct),
+      "asr_avg_correct": other_mean(self.flip_correct, self.colluders),
       "attack_accuracy_self": self_mean(self.accuracy),
-      "attack_accuracy_avg": other_mean(self.accuracy),
+      "attack_accuracy_avg": other_mean(self.accuracy, self.colluders),
       "random_noise_flip_rate": _mean(self.random_noise_flip),
       "zero_gradient_share": _mean(self.zero_gradient),
     }
@@ -87,9 +92,18 @@ def self_mean(matrix: np.ndarray) -> float | None:
   return _mean(np.diag(matrix))
 
 
-def other_mean(matrix: np.ndarray) -> float | None:
-  """Mean off the diagonal: attacks on the other clients' models; None for one client."""
-  return _mean(matrix[~np.eye(len(matrix), dtype=bool)])
+def other_mean(matrix: np.ndarray, colluders: int = 1) -> float | None:
+  """Mean over attacks on clients outside of the coalition; None where there are none."""
+  count = len(matrix)
+  inside = np.zeros([count, count], bool)
+  for adversary in range(count):
+    inside[adversary, coalition(adversary, colluders, count)] = True
+  return _mean(matrix[~inside])
+
+
+def coalition(adversary: int, colluders: int, count: int) -> list[int]:
+  """The clients that pool their copies: the adversary and those after it, in a ring."""
+  return [(adversary + step) % count for step in range(colluders)]
 
 
 class Evaluator:
@@ -104,6 +118,7 @@ class Evaluator:
     *,
     key: tf.Tensor,
     batch_size: int = 64,
+    colluders: int = 1,
   ):
     """Prepares the evaluation.
 
@@ -114,12 +129,15 @@ class Evaluator:
       labels: int32 [n].
       key: int32 [2], for random starts and random noise.
       batch_size: Images at a time.
+      colluders: How many clients pool their copies for an attack.
 
     Raises:
-      UserError: No images or no copies.
+      UserError: No images or no copies, or fewer copies than colluders.
     """
     if not len(images) or not len(copies):
       raise UserError(f"{len(images)} images and {len(copies)} models: evaluation needs both")
+    if colluders > len(copies):
+      raise UserError(f"--attack_colluders={colluders} is more than the {len(copies)} clients")
     self._model = model
     self._weight_specs = model.weight_specs()
     self._copies = [tuple(tf.convert_to_tensor(w) for w in copy) for copy in copies]
@@ -131,6 +149,7 @@ class Evaluator:
     # Without downlink noise all copies are one model: craft and score once. Random starts and
     # random noise are then those of the first client that holds it.
     self._same_as = first_equal(self._copies)
+    self._colluders = colluders
     self._clean = self._for_each_copy(lambda w: self._scorer.predict(w, images))
     self._crafters: dict[AttackSpec, Callable] = {}
     self._random_flip: dict[float, np.ndarray] = {}
@@ -153,11 +172,11 @@ class Evaluator:
     flip, flip_correct, accuracy = (np.zeros([count, count]) for _ in range(3))
     for adversary in range(count):
       source = self._same_as[adversary]
-      if source != adversary:
+      if source != adversary and self._colluders == 1:
         for matrix in (flip, flip_correct, accuracy):
           matrix[adversary] = matrix[source]
         continue
-      attacked = self._craft(self._copies[adversary], spec, adversary)
+      attacked = self._craft(self._known_to(adversary), spec, adversary)
       after = self._for_each_copy(lambda w, x=attacked: self._scorer.predict(w, x))
       for victim in range(count):
         changed = after[victim] != self._clean[victim]
@@ -173,7 +192,16 @@ class Evaluator:
       clean_accuracy=self.clean_accuracy(),
       random_noise_flip=self._random_noise_flip(spec.eps),
       zero_gradient=self._zero_gradients(),
+      colluders=self._colluders,
     )
+
+  def _known_to(self, adversary: int) -> Sequence[tf.Tensor]:
+    """The model that an adversary attacks: its copy, or the mean of those of its coalition."""
+    members = coalition(adversary, self._colluders, len(self._copies))
+    if len({self._same_as[member] for member in members}) == 1:
+      return self._copies[adversary]
+    pooled = zip(*(self._copies[member] for member in members))
+    return tuple(tf.add_n(list(tensors)) / len(members) for tensors in pooled)
 
   def _craft(self, weights, spec: AttackSpec, adversary: int) -> np.ndarray:
     crafter = self._crafter(spec)

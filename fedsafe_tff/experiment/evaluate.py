@@ -64,6 +64,7 @@ def build_evaluator(
     *attacked_images(config, prepared),
     key=_evaluation_key(config),
     batch_size=config.evaluation_batch_size,
+    colluders=config.attack_colluders,
   )
 
 

@@ -17,7 +17,14 @@ from fedsafe_tff.sweep.steps import ADAPT, ATTACK, TRAIN, measured
 
 # Settings of a defence and of an attack; those of the training stand with it.
 _DEFENSE = tuple(f.name for f in dataclasses.fields(DefenseConfig) if f.name != "defense")
-_ATTACK = ("attacks", "attack_steps", "attack_step_size", "attack_random_start", "attack_images")
+_ATTACK = (
+  "attacks",
+  "attack_steps",
+  "attack_step_size",
+  "attack_random_start",
+  "attack_images",
+  "attack_colluders",
+)
 
 
 def write(

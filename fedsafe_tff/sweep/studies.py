@@ -62,6 +62,18 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
       for s in (0.001, 0.003, 0.01, 0.02, 0.03)
     ),
   ),
+  "collusion": (
+    "How many of ten clients pool their noised copies and attack the mean of them: the noise is "
+    "drawn once, and an average has less of it. avg is over the clients outside of the coalition.",
+    tuple(
+      Variant(
+        f"{count} together" if count > 1 else "alone",
+        {"num_clients": 10, "min_client_images": 5, "attack_colluders": count},
+        ("distributed_noise", "noise_only"),
+      )
+      for count in (1, 2, 5, 9)
+    ),
+  ),
   "examples": (
     "The server's adversarial examples: made once, with the aggregated model, as in Algorithm 1; "
     "or anew with the current weights before every epoch, as in adversarial training elsewhere.",

@@ -54,6 +54,47 @@ def test_identical_copies_give_what_separate_ones_would():
   np.testing.assert_array_equal(same.flip[1], same.flip[0])
 
 
+def test_colluders_attack_the_mean_of_their_copies():
+  """Thresholds around 0.5: those who know three of them know it exactly."""
+  thresholds = (0.40, 0.50, 0.60, 0.45)
+  copies = [(tf.constant(t, tf.float32),) for t in thresholds]
+  made = {}
+  for count in (1, 2, 3):
+    scored = Evaluator(MODEL, copies, IMAGES, LABELS, key=keys.root(0), colluders=count)
+    crafted = []
+    craft = scored._craft
+
+    def spied(weights, spec, adversary, craft=craft, crafted=crafted):
+      crafted.append(float(weights[0]))
+      return craft(weights, spec, adversary)
+
+    scored._craft = spied
+    made[count] = scored.attack(AttackSpec("fgsm", 0.15)), crafted
+  assert made[1][1] == pytest.approx(thresholds)
+  assert made[2][1] == pytest.approx([0.45, 0.55, 0.525, 0.425])
+  assert made[3][1][0] == pytest.approx(0.5)
+  result = made[3][0]
+  assert result.summary()["asr_avg"] == pytest.approx(
+    np.mean([result.flip[0, 3], result.flip[1, 0], result.flip[2, 1], result.flip[3, 2]])
+  )
+  assert result.summary()["asr_self"] == pytest.approx(np.diag(result.flip).mean())
+
+
+def test_all_clients_together_leave_no_other():
+  copies = [(tf.constant(t, tf.float32),) for t in (0.4, 0.6)]
+  together = Evaluator(MODEL, copies, IMAGES, LABELS, key=keys.root(0), colluders=2)
+  assert together.attack(AttackSpec("fgsm", 0.15)).summary()["asr_avg"] is None
+  with pytest.raises(UserError, match="--attack_colluders=3 is more than the 2 clients"):
+    Evaluator(MODEL, copies, IMAGES, LABELS, key=keys.root(0), colluders=3)
+
+
+def test_colluders_with_one_and_the_same_model_learn_nothing():
+  same = evaluator(0.5, 0.5, 0.5).attack(AttackSpec("pgd", 0.15))
+  copies = [(tf.constant(0.5),)] * 3
+  pooled = Evaluator(MODEL, copies, IMAGES, LABELS, key=keys.root(0), colluders=2)
+  np.testing.assert_array_equal(pooled.attack(AttackSpec("pgd", 0.15)).flip, same.flip)
+
+
 def test_sizes_share_one_compiled_attack():
   scored = evaluator(0.5, 0.7)
   for eps in (0.05, 0.1, 0.15):
