@@ -30,6 +30,8 @@ class Variant:
   scales_adaptation: bool = False
 
 
+# The others keep a preset's own smallest client, and so share its trainings.
+_SMALL = {"min_client_images": 5}
 _CONSTANT = {"learning_rate_schedule": "constant", "gradient_clip": 0.0}
 
 STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
@@ -39,20 +41,20 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   ),
   "clients": (
     "The number of clients.",
-    tuple(
-      Variant(f"{count} clients", {"num_clients": count, "min_client_images": 5})
-      for count in (3, 10, 30)
+    (
+      Variant("3 clients", {"num_clients": 3}),
+      *(Variant(f"{count} clients", {"num_clients": count, **_SMALL}) for count in (10, 30)),
     ),
   ),
   "dirichlet": (
     "How far from IID the clients are: a small alpha is far. Draws in which a client has fewer "
     "than 5 images are drawn anew, so that the smallest alpha is a little milder than it says.",
-    tuple(
-      Variant(
-        f"alpha {a:g}",
-        {"partition": "dirichlet", "dirichlet_alpha": a, "min_client_images": 5},
-      )
-      for a in (10.0, 0.5, 0.1)
+    (
+      Variant("alpha 10", {"partition": "dirichlet", "dirichlet_alpha": 10.0}),
+      *(
+        Variant(f"alpha {a:g}", {"partition": "dirichlet", "dirichlet_alpha": a, **_SMALL})
+        for a in (0.5, 0.1)
+      ),
     ),
   ),
   "sigma": (
@@ -68,7 +70,7 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
     tuple(
       Variant(
         f"{count} together" if count > 1 else "alone",
-        {"num_clients": 10, "min_client_images": 5, "attack_colluders": count},
+        {"num_clients": 10, **_SMALL, "attack_colluders": count},
         ("distributed_noise", "noise_only"),
       )
       for count in (1, 2, 5, 9)
@@ -81,6 +83,10 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
       Variant(name.replace("_", " "), {"adaptation_examples": name}, DEFENDED)
       for name in ("once", "each_epoch")
     ),
+  ),
+  "compute_dtype": (
+    "The type that training, adaptation and attacks compute in; weights and logits are float32.",
+    tuple(Variant(name, {"compute_dtype": name}) for name in ("float32", "bfloat16")),
   ),
   "steps": (
     "The steps of the PGD attack; its step is eps / steps.",
