@@ -55,6 +55,7 @@ class AblationConfig:
     "sigma",
     "What varies: the split, the number of clients, how far they are from IID, the downlink "
     "sigma, the number of adversaries that collude, when the server's adversarial examples are "
-    "made, the type of the arithmetic, the PGD steps, the units of eps, the uplink sigma; or TFF's DP-FedAvg beside ours.",
+    "made, the type of the arithmetic, the PGD steps, the units of eps, the uplink sigma; or TFF's "
+    "DP-FedAvg beside ours.",
     choices=STUDIES,
   )
