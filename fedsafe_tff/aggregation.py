@@ -18,16 +18,19 @@ def build_aggregator(
     name: "mean": w = sum p_i w_i with p_i = n_i / sum n (Eq. 4). "secure_sum": the same through
       TFF's secure sum, a simulation of the protocol's arithmetic and not cryptography. "robust":
       TFF's zeroing of outliers and adaptive clipping. "central_dp": every client counts alike, is
-      clipped to `clip_norm`, and the server adds Gaussian noise; TFF draws it from an unseeded
-      generator, so that such a run can't be repeated bit for bit.
+      clipped to `clip_norm`, and the server adds Gaussian noise; "adaptive_dp": the same with
+      TFF's `dp_aggregator`, whose clipping norm follows a quantile of the uploads' and which
+      zeroes outliers. TFF draws the noise of both from an unseeded generator, so that such a run
+      can't be repeated bit for bit.
     clip_norm: Clipping norm C of "central_dp".
-    noise_multiplier: Noise over clipping norm, of "central_dp".
+    noise_multiplier: Noise over clipping norm, of "central_dp" and "adaptive_dp".
     clients_per_round: How many clients take part in each round.
   """
   if name == "mean":
     return tff.aggregators.MeanFactory()
   if name == "secure_sum":
-    return tff.learning.secure_aggregator(zeroing=False, clipping=True, weighted=True)
+    # Clipping to TFF's quantile would make it another mean.
+    return tff.learning.secure_aggregator(zeroing=False, clipping=False, weighted=True)
   if name == "robust":
     return tff.learning.robust_aggregator(zeroing=True, clipping=True, weighted=True)
   if name == "central_dp":
@@ -36,4 +39,10 @@ def build_aggregator(
         noise_multiplier=noise_multiplier, clients_per_round=clients_per_round, clip=clip_norm
       )
     )
-  raise UserError(f"--aggregator={name} is unknown: choose mean, secure_sum, robust or central_dp")
+  if name == "adaptive_dp":
+    return tff.aggregators.as_weighted_aggregator(
+      tff.learning.dp_aggregator(noise_multiplier, clients_per_round)
+    )
+  raise UserError(
+    f"--aggregator={name} is unknown: choose mean, secure_sum, robust, central_dp or adaptive_dp"
+  )

@@ -41,6 +41,24 @@ def test_one_step_is_the_gradient_over_clean_and_adversarial():
   assert metrics[2] == 17
 
 
+def test_the_servers_pgd_examples_are_those_of_cleverhans():
+  from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+  x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+
+  def logits(inputs):
+    return MODEL.apply(TRAINED, inputs)
+
+  for changes, step in (({}, 0.1 / 3), ({"step_size": 0.05}, 0.05)):
+    settings = dataclasses.replace(BASE, random_start=False, **changes)
+    mine = adaptation.make_examples(MODEL, TRAINED, x, y, settings, keys.root(0))
+    theirs = projected_gradient_descent(
+      logits, x, 0.1, step, 3, np.inf, y=y, clip_min=0.0, clip_max=1.0, rand_init=False,
+      sanity_checks=False,
+    )
+    np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
 def test_batches_cover_every_image_and_make_the_same_examples():
   """Crafting in batches must not change the examples: with rate 0 the loss tells."""
   whole = adapt(attack="fgsm", learning_rate=1e-12)[1]

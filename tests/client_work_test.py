@@ -108,6 +108,33 @@ def test_local_adversarial_training_lowers_the_adversarial_loss():
   assert adversarial_loss(train(3)) < adversarial_loss(train(0))
 
 
+def test_local_adversarial_training_attacks_the_weights_that_it_trains():
+  """Eq. 5 by hand: one batch, two epochs, PGD of five steps of 2.5 eps / 5 in each."""
+  from fedsafe_tff.attacks.pgd import random_point
+
+  x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
+  work = client_work.ClientWork(epochs=2, batch_size=20, attack_steps=5, shuffle=False)
+  made = client_work.local_update(
+    MODEL, WEIGHTS, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(3), work,
+    learning_rate=0.1, attack_eps=0.2,
+  )[0]
+  weights = list(WEIGHTS)
+  for step in range(2):
+    attacked = random_point(x, 0.2, keys.fold(keys.root(3), keys.ATTACK, step))
+    for _ in range(5):
+      with tf.GradientTape() as tape:
+        tape.watch(attacked)
+        loss = tf.reduce_sum(client_work.cross_entropy(MODEL.apply(weights, attacked), y))
+      attacked += 0.1 * tf.sign(tape.gradient(loss, attacked))
+      attacked = tf.clip_by_value(x + tf.clip_by_value(attacked - x, -0.2, 0.2), 0.0, 1.0)
+    with tf.GradientTape() as tape:
+      tape.watch(weights)
+      loss = tf.reduce_mean(client_work.cross_entropy(MODEL.apply(weights, attacked), y))
+    weights = [w - 0.1 * g for w, g in zip(weights, tape.gradient(loss, weights))]
+  for left, right in zip(made, weights):
+    np.testing.assert_allclose(left, right, atol=1e-5)
+
+
 def test_a_gradient_is_scaled_down_to_its_norm():
   weights, gradients = [tf.constant([1.0, 1.0])], [tf.constant([3.0, 4.0])]
   step = client_work.sgd_step(weights, [tf.zeros(2)], gradients, learning_rate=1.0)[0][0]

@@ -51,7 +51,15 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
       )
     if self.calibrated_downlink and self.clip_norm == 0:
       raise UserError("--downlink_epsilon (Wei et al.) needs --clip_norm above 0")
-    if self.central_dp and self.clip_norm == 0:
+    exposed = self.effective_exposures**2 * self.num_clients
+    if self.calibrated_downlink and self.rounds**2 <= exposed:
+      raise UserError(
+        f"--downlink_epsilon: with {self.rounds} rounds T, {self.num_clients} clients N and "
+        f"{self.effective_exposures} exposures L, Wei et al.'s formula gives no noise at all: give "
+        "--exposures below T / sqrt(N)"
+      )
+    adaptive = ours and self.aggregator == "adaptive_dp"
+    if self.central_dp and self.clip_norm == 0 and not adaptive:
       raise UserError("central DP needs --clip_norm above 0")
     if ours and self.aggregator != "mean" and self.upload != "update":
       raise UserError(f"--aggregator={self.aggregator} aggregates updates: add --upload=update")

@@ -4,6 +4,7 @@ import dataclasses
 
 from fedsafe_tff.config.setting import setting
 
+_IMAGE_FILES = ("brain_tumor", "image_folder")
 _ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")
 
 
@@ -40,8 +41,8 @@ class DataConfig:
   skip_bad_images: bool = setting(
     False,
     "Go on without images that can't be read, and count them.",
-    applies=lambda c: c.dataset in _ON_DISK,
-    needs="a data set read from disk",
+    applies=lambda c: c.dataset in _IMAGE_FILES or (c.dataset == "pathology" and bool(c.data_dir)),
+    needs="a data set of image files",
   )
   split: str = setting(
     "grouped",

@@ -9,6 +9,7 @@ def _ours(config: "TrainingConfig") -> bool:
   return config.algorithm == "fedsafe"
 
 
+_CENTRAL_DP = ("central_dp", "adaptive_dp")
 _OURS = {"applies": _ours, "needs": "--algorithm=fedsafe"}
 
 
@@ -79,22 +80,22 @@ class TrainingConfig:
     low_open=True,
     high=1.0,
     high_open=True,
-    applies=lambda c: c.noised_uploads or c.calibrated_downlink or c.central_dp,
-    needs="noise with an accounting (--uplink_sigma, --uplink_epsilon, --downlink_epsilon or "
-    "central DP)",
+    applies=lambda c: c.accounted_uploads or c.calibrated_downlink or c.central_dp,
+    needs="noise with an accounting (--clip_norm with --uplink_sigma or --uplink_epsilon, "
+    "--downlink_epsilon or central DP)",
   )
   exposures: int = setting(
     0,
     "Exposures L of an upload in the paper's formulas; 0: the number of rounds.",
     low=0,
-    applies=lambda c: c.noised_uploads or c.calibrated_downlink,
-    needs="--uplink_sigma, --uplink_epsilon or --downlink_epsilon",
+    applies=lambda c: c.accounted_uploads or c.calibrated_downlink,
+    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, or --downlink_epsilon",
   )
   aggregator: str = setting(
     "mean",
-    "mean is Eq. 4; secure_sum (simulated), robust (zeroing and clipping) and central_dp are "
-    "TFF's own aggregators.",
-    choices=("mean", "secure_sum", "robust", "central_dp"),
+    "mean is Eq. 4; secure_sum (simulated), robust (zeroing and clipping), central_dp (clipping to "
+    "--clip_norm) and adaptive_dp (to a quantile) are TFF's own aggregators.",
+    choices=("mean", "secure_sum", "robust", *_CENTRAL_DP),
     **_OURS,
   )
   dp_noise_multiplier: float = setting(
@@ -103,15 +104,20 @@ class TrainingConfig:
     low=0.0,
     low_open=True,
     applies=lambda c: c.central_dp,
-    needs="--aggregator=central_dp or --algorithm=tff_dp_fed_avg",
+    needs="--aggregator=central_dp or adaptive_dp, or --algorithm=tff_dp_fed_avg",
   )
 
   @property
   def central_dp(self) -> bool:
     """Whether noise is added once, at the server, by a TFF DP aggregator."""
     if self.algorithm == "fedsafe":
-      return self.aggregator == "central_dp"
+      return self.aggregator in _CENTRAL_DP
     return self.algorithm == "tff_dp_fed_avg"
+
+  @property
+  def accounted_uploads(self) -> bool:
+    """Whether uploads are clipped too, without which their noise guarantees nothing."""
+    return self.noised_uploads and self.clip_norm > 0
 
   @property
   def noised_uploads(self) -> bool:

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -26,9 +27,12 @@ def load(path: str, *, image_size: int) -> ImageSet:
   if not path or not file.is_file():
     raise UserError(f"--data_dir={path} is not a file: npz needs a file with {LAYOUT}")
   try:
-    with np.load(file, allow_pickle=False) as archive:
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+      raise ValueError("it holds one array without a name")
+    with archive:
       arrays = dict(archive)
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
     raise UserError(f"{file} can't be read as npz ({error}): expected {LAYOUT}") from None
   missing = {"images", "labels"} - set(arrays)
   if missing:
@@ -52,11 +56,18 @@ def load(path: str, *, image_size: int) -> ImageSet:
   if labels.min() < 0 or classes < 2:
     raise UserError(f"{file} has labels from {labels.min()} to {labels.max()}: expected 0 to K-1")
   names = arrays.get("class_names", np.array([f"class {k}" for k in range(classes)]))
-  if len(names) != classes:
-    raise UserError(f"{file} names {len(names)} classes, but its labels need {classes}")
-  for optional in ("groups", "published_test"):
-    if optional in arrays and arrays[optional].shape != labels.shape:
+  if names.shape != (classes,):
+    raise UserError(f"{file} names {names.size} classes, but its labels need {classes}")
+  for optional, kinds in (("groups", "iu"), ("published_test", "biu")):
+    if optional not in arrays:
+      continue
+    if arrays[optional].shape != labels.shape:
       raise UserError(f"{file} has {optional} of another length than labels: give one per image")
+    if arrays[optional].dtype.kind not in kinds:
+      raise UserError(
+        f"{file} has {optional} of type {arrays[optional].dtype}: expected "
+        + ("whole numbers" if optional == "groups" else "true or false")
+      )
   sizes = np.tile(np.array(images.shape[1:3], np.int32), [len(images), 1])
   pictures = [PIL.Image.fromarray(i[..., 0] if i.shape[-1] == 1 else i) for i in images]
   # Before resizing: two images may differ in what resizing takes away.

@@ -1,5 +1,6 @@
 """Attacks the trained copies and writes what came of it into the run folder."""
 
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,10 +14,11 @@ from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.examples import triptych
-from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.experiment import run_dir as run_dir_lib
 from fedsafe_tff.experiment.prepare import Prepared
+from fedsafe_tff.report.render import write_csv
 
 _EXAMPLE_EPS = 0.03  # Figure 1 of the paper
 _EXAMPLE_CANDIDATES = 64
@@ -97,15 +99,14 @@ def evaluate(
   _, clean = scorer.loss_and_accuracy(weights, *prepared.images("evaluation"))
   _, labels = attacked_images(config, prepared)
   evaluator = build_evaluator(config, prepared, copies)
-  results, rows = [], []
+  done = _Done(path / "evaluation.partial.json")
   specs = attack_specs(config)
   for number, spec in enumerate(specs, 1):
-    result = evaluator.attack(spec)
-    results.append(result.summary())
-    rows += result.rows()
+    if spec not in done:
+      done.add(spec, evaluator.attack(spec))
     log(
       f"attack {number}/{len(specs)}: {spec.name} eps {spec.eps:g}, "
-      f"self-ASR {results[-1]['asr_self']:.3f}"
+      f"self-ASR {done.summary(spec)['asr_self']:.3f}"
     )
   evaluation = {
     "clean_accuracy_global": clean,
@@ -113,15 +114,43 @@ def evaluate(
     "attacked_images": len(labels),
     "majority_class": prepared.trivial["majority_class"],
     "trivial_baselines": prepared.trivial,
-    "results": results,
+    "results": [done.summary(spec) for spec in specs],
   }
   if config.attack_worst_case:
     evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
-  (path / "transfer_matrix.csv").unlink(missing_ok=True)
-  run_dir_lib.CsvTable(path / "transfer_matrix.csv", run_dir_lib.TRANSFER).append(rows)
+  write_csv(path / "transfer_matrix.csv", [row for spec in specs for row in done.rows(spec)])
   write_examples(path / "examples.npz", config, prepared, copies[0])
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
+  done.forget()
   return evaluation
+
+
+class _Done:
+  """The attacks that were made, on disk after each one: a run that is stopped continues there."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    try:
+      self._results = json.loads(path.read_text())
+    except (OSError, ValueError):
+      self._results = {}
+
+  def __contains__(self, spec: AttackSpec) -> bool:
+    return repr(spec) in self._results
+
+  def add(self, spec: AttackSpec, result: AttackResult) -> None:
+    rows = [{k: None if v != v else v for k, v in row.items()} for row in result.rows()]
+    self._results[repr(spec)] = {"summary": result.summary(), "rows": rows}
+    run_dir_lib.write_json(self._path, self._results)
+
+  def summary(self, spec: AttackSpec) -> dict[str, Any]:
+    return self._results[repr(spec)]["summary"]
+
+  def rows(self, spec: AttackSpec) -> list[dict[str, Any]]:
+    return self._results[repr(spec)]["rows"]
+
+  def forget(self) -> None:
+    self._path.unlink(missing_ok=True)
 
 
 def _worst_case(

@@ -1,5 +1,6 @@
 """What a manifest tells of a run's data, model and noise."""
 
+import os
 from typing import Any
 
 from fedsafe_tff.config import Config
@@ -24,5 +25,6 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
     "noise": {"uplink_sigma": noise.uplink_sigma, "downlink_sigma": noise.downlink_sigma},
     "privacy": noise.statement(config.rounds),
     "model": prepared.model.name,
-    "threads": config.threads or None,
+    # 0 leaves it to TensorFlow, which takes all cores there are; last bits depend on it.
+    "threads": config.threads or len(os.sched_getaffinity(0)),
   }

@@ -1,9 +1,12 @@
 """The round loop: checkpoints, metrics, progress, resume, a clean stop."""
 
 import asyncio
+import contextlib
 import math
 import pathlib
+import shutil
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,9 +33,13 @@ class Checkpoints:
   """States on disk, by round, through TFF's program-state manager."""
 
   def __init__(self, folder: pathlib.Path, keep: int):
-    self._manager = tff.program.FileProgramStateManager(
-      str(folder), keep_total=keep, keep_first=False
-    )
+    # A save that was cut off leaves a folder of its own behind.
+    for left in folder.glob("*_temp*"):
+      shutil.rmtree(left, ignore_errors=True)
+    with _disk_errors(folder):
+      self._manager = tff.program.FileProgramStateManager(
+        str(folder), keep_total=keep, keep_first=False
+      )
 
   def newest(self, structure: Any) -> tuple[Any, int]:
     """The newest readable state and its round, else (`structure`, 0)."""
@@ -51,15 +58,9 @@ class Checkpoints:
 
   def save(self, state: Any, version: int) -> None:
     """Writes a state; what can't be written is a UserError."""
-    try:
-      asyncio.run(self._manager.save(state, version))
-    except tff.program.ProgramStateExistsError:
-      pass
-    except (OSError, tf.errors.OpError) as error:
-      raise UserError(
-        f"checkpoint of round {version} can't be written ({error}): free space, then run the same "
-        "command to continue"
-      ) from None
+    with _disk_errors(f"checkpoint of round {version}"):
+      with contextlib.suppress(tff.program.ProgramStateExistsError):
+        asyncio.run(self._manager.save(state, version))
 
 
 def train(
@@ -96,7 +97,8 @@ def train(
   clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   validation = prepared.images("validation")
-  events = tf.summary.create_file_writer(str(path / "tensorboard"))
+  with _disk_errors(path / "tensorboard"):
+    events = tf.summary.create_file_writer(str(path / "tensorboard"))
   progress.start(config.rounds, done)
   for index in range(done, config.rounds):
     if stop.requested:
@@ -115,23 +117,41 @@ def train(
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
     clients_table.append(_client_rows(outcome["clients"], number))
-    with events.as_default(step=number):
-      for name, value in row.items():
-        if name != "round" and value is not None:
-          tf.summary.scalar(name, value)
-    events.flush()
+    _write_events(events, row, number)
     checkpoints.save(state, number)
     progress.round(number, row)
   return state
 
 
+def _write_events(events: Any, row: dict[str, Any], number: int) -> None:
+  with _disk_errors("TensorBoard's events"), events.as_default(step=number):
+    for name, value in row.items():
+      if name != "round" and value is not None:
+        tf.summary.scalar(name, value)
+    events.flush()
+
+
+@contextlib.contextmanager
+def _disk_errors(what: str | pathlib.Path) -> Iterator[None]:
+  """TensorFlow tells of a full disk by errors of its own."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise UserError(
+      f"{what} can't be written ({error}): free space, then run the same command to continue"
+    ) from None
+
+
 def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathlib.Path) -> None:
-  losses = clients[:, client_work.METRICS.index("loss")]
-  bad = np.flatnonzero(~np.isfinite(losses))
-  if bad.size:
-    # TFF's baselines tell one loss for all clients.
-    whose = f"client {bad[0]}" if config.algorithm == "fedsafe" else "the clients"
-    raise _diverged(f"the loss of {whose} is {losses[bad[0]]}", number, path)
+  ours = config.algorithm == "fedsafe"
+  # The loss is that before the last step: what this one did shows in the norm of the upload. TFF's
+  # baselines tell no norm, and one loss for all clients.
+  for name in ("loss", "norm") if ours else ("loss",):
+    values = clients[:, client_work.METRICS.index(name)]
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+      whose = f"client {bad[0]}" if ours else "the clients"
+      raise _diverged(f"the {name} of {whose} is {values[bad[0]]}", number, path)
 
 
 def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:

@@ -7,9 +7,11 @@ import numpy as np
 
 from fedsafe_tff.config import Config
 from fedsafe_tff.data import loading, partition, shards, splits
+from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import Leaks, count_leaks
 from fedsafe_tff.data.trivial import trivial_baselines
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 
@@ -74,6 +76,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   Raises:
     UserError: Whatever is wrong with data, split, partition or model.
   """
+  ops = parse_ops(config.augment)  # before hours of decoding
   spec = loading.DataSpec(
     dataset=config.dataset,
     task=config.task,
@@ -86,8 +89,14 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   image_set = loading.load(spec, cache_dir=config.cache_dir, progress=log)
   if image_set.skipped:
     log(f"skipped {len(image_set.skipped)} unreadable images, first {image_set.skipped[0]}")
+  height, width, _ = image_set.image_shape
+  if "rot90" in ops and height != width:
+    raise UserError(
+      f"--augment=rot90 needs square images, and these have {height}x{width} pixels: give "
+      "--image_size, or another --augment"
+    )
   leaks = count_leaks(image_set)
-  if leaks is not None and leaks.near_copies:
+  if leaks is not None:
     log(leaks.sentence())
   parts = splits.split(
     image_set,

@@ -75,7 +75,10 @@ def open_run_dir(config: Config) -> pathlib.Path:
     except ValueError:
       raise UserError(f"{file} is damaged: choose another --run_dir") from None
     differing = config.differences(before)
-    if differing:
+    # Before the manifest nothing was computed: whoever mends what was wrong may go on here.
+    if differing and not (path / "manifest.json").is_file():
+      write_json(file, config.as_dict())
+    elif differing:
       raise UserError(
         f"{path} holds a run of another configuration ({'; '.join(differing)}): repeat its flags "
         "to continue it, or choose another --run_dir"

@@ -86,7 +86,13 @@ def test_the_message_shows_the_interval():
     ({"uplink_sigma": 0.1, "uplink_epsilon": 1.0, "clip_norm": 1.0}, "give one"),
     ({"uplink_epsilon": 1.0}, "--clip_norm"),
     ({"downlink_epsilon": 1.0, "defense": "noise_only"}, "--clip_norm"),
+    (
+      {"downlink_epsilon": 1.0, "defense": "noise_only", "clip_norm": 1.0, "rounds": 50},
+      "no noise at all: give --exposures below",
+    ),
     ({"algorithm": "tff_dp_fed_avg"}, "--clip_norm"),
+    ({"algorithm": "tff_dp_fed_avg", "aggregator": "adaptive_dp"}, "--clip_norm"),
+    ({"attack_colluders": 4}, "more than --num_clients=3"),
     ({"aggregator": "central_dp", "upload": "update"}, "--clip_norm"),
     ({"aggregator": "secure_sum"}, "--upload=update"),
     ({"algorithm": "tff_fed_avg", "defense": "noise_only"}, "--defense=none"),
@@ -97,6 +103,15 @@ def test_the_message_shows_the_interval():
 def test_combinations_that_contradict_are_user_errors(settings, match):
   with pytest.raises(UserError, match=match):
     Config(**settings)
+
+
+def test_combinations_that_go_together():
+  noisy = {"downlink_epsilon": 1.0, "defense": "noise_only", "clip_norm": 1.0, "rounds": 50}
+  assert Config(**noisy, exposures=28)  # 28 sqrt(3) is below 50, 29 sqrt(3) is not
+  with pytest.raises(UserError):
+    Config(**noisy, exposures=29)
+  # Its clipping norm adapts.
+  assert Config(aggregator="adaptive_dp", upload="update").central_dp
 
 
 def test_fractions_of_a_published_split_leave_out_the_evaluation_part():

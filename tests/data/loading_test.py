@@ -3,6 +3,7 @@ import PIL.Image
 import pytest
 
 from fedsafe_tff.data import loading
+from fedsafe_tff.data.leaks import count_leaks
 from fedsafe_tff.errors import UserError
 
 
@@ -144,6 +145,59 @@ def test_empty_or_truncated_npz_files_are_user_errors(tmp_path, cache_dir):
     path.write_bytes(content)
     with pytest.raises(UserError, match="can't be read"):
       load(cache_dir, path, "npz")
+
+
+def test_npz_files_that_hold_something_else(tmp_path, cache_dir):
+  images, labels = np.zeros((8, 16, 16), np.uint8), np.arange(8) % 2
+  np.save(tmp_path / "one.npy", images)
+  with pytest.raises(UserError, match="can't be read as npz.*one array without a name"):
+    load(cache_dir, tmp_path / "one.npy", "npz")
+  path = tmp_path / "own.npz"
+  for name, value, match in (
+    ("class_names", np.array("ill"), "names 1 classes"),
+    ("groups", np.array(list("abcdefgh")), "groups of type .*whole numbers"),
+    ("published_test", np.array(list("abcdefgh")), "published_test of type .*true or false"),
+  ):
+    np.savez(path, images=images, labels=labels, **{name: value})
+    with pytest.raises(UserError, match=match):
+      load(cache_dir, path, "npz")
+  rng = np.random.default_rng(0)
+  np.savez_compressed(path, images=rng.integers(0, 9, (8, 16, 16)).astype(np.uint8), labels=labels)
+  whole = path.read_bytes()
+  for place in range(60, 400, 20):
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    try:
+      load(cache_dir, path, "npz")
+    except UserError:
+      pass
+
+
+def test_kaggles_layout(tmp_path, cache_dir):
+  """Labels, published parts, and copies across them, on a folder made here."""
+  rng = np.random.default_rng(0)
+  root = tmp_path / "mri"
+  for part in ("Training", "Testing"):
+    for name in ("no_tumor", "glioma_tumor", "meningioma_tumor", "pituitary_tumor"):
+      (root / part / name).mkdir(parents=True)
+      for index in range(3):
+        pixels = PIL.Image.fromarray(rng.integers(0, 255, (32, 32), np.uint8)).resize((128, 128))
+        pixels.save(root / part / name / f"{index}.jpg", quality=95)
+  source = root / "Training" / "glioma_tumor" / "0.jpg"
+  (root / "Testing" / "glioma_tumor" / "0.jpg").write_bytes(source.read_bytes())
+  with PIL.Image.open(root / "Training" / "no_tumor" / "1.jpg") as picture:
+    picture.save(root / "Testing" / "no_tumor" / "1.jpg", quality=90)
+  spec = loading.DataSpec("brain_tumor", "glioma", str(root))
+  data = loading.load(spec, cache_dir=cache_dir)
+  assert data.image_shape == (100, 100, 1) and data.class_names == ("no_tumor", "glioma_tumor")
+  assert [int(f) for f in data.labels] == [0] * 3 + [1] * 3 + [0] * 3 + [1] * 3
+  assert data.published_test.tolist() == [False] * 6 + [True] * 6
+  leaks = count_leaks(data)
+  assert (leaks.test_images, leaks.exact_copies, leaks.near_copies) == (6, 1, 2)
+  assert leaks.sentence() == (
+    "published split: 1 of 6 test images have an exact copy in the training part, 2 an exact or "
+    "near copy"
+  )
+  assert len(load(cache_dir, root, "brain_tumor", task="four_class")) == 24
 
 
 def test_a_draw_of_pathology_keeps_the_proportions(tmp_path, cache_dir):

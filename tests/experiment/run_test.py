@@ -1,17 +1,21 @@
 """Whole runs on a tiny phantom: what they leave behind, and how they fail."""
 
 import errno
+import os
 import pathlib
+import signal
 
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
-from experiments import train
+from experiments import compare, report, train
 from fedsafe_tff.config.defense import DEFENSES
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.experiment import run_dir
+from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.experiment import loop, run_dir, trainers
 from tests.experiment import tiny
 
 RESULT_KEYS = {
@@ -52,7 +56,8 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
   manifest = tiny.read_json(run / "manifest.json")
   assert manifest["seeds"] == {"seed": 0} and len(manifest["data_hash"]) == 64
-  assert {"versions", "git_commit", "threads", "hardware", "finished"} <= set(manifest)
+  assert {"versions", "git_commit", "hardware", "finished"} <= set(manifest)
+  assert manifest["threads"] >= 1 and not (run / "evaluation.partial.json").exists()
   assert tiny.read_json(run / "config.json")["defense"] == defense
   assert list((run / "checkpoints").iterdir()) and list((run / "tensorboard").iterdir())
   plots = {p.name for p in (run / "plots").iterdir()}
@@ -103,6 +108,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_pa
   assert (mine["global/00"] != theirs["global/00"]).any()
 
 
+def test_reports_and_comparisons_of_runs(finished, capsys):
+  page = finished["none"] / "report.html"
+  before = page.read_text()
+  page.unlink()
+  report.report([str(finished["none"])])
+  assert page.read_text() == before and f"report: {page}" in capsys.readouterr().out
+  compare.compare([str(finished[d]) for d in ("none", "distributed_noise")])
+  lines = capsys.readouterr().out.splitlines()
+  evaluation = tiny.read_json(finished["distributed_noise"] / "evaluation.json")
+  assert len(lines) == 4 and "| phantom, none |" in lines[2].replace("two_class, ", "")
+  assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
+
+
 @pytest.mark.parametrize("algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg"])
 def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
   changes = {"algorithm": algorithm, "adaptation_epochs": None}
@@ -138,14 +156,85 @@ def test_run_folders_that_cannot_be_used(tmp_path):
 _PLAIN = {"defense": "distributed_noise"}
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path):
-  words = tiny.arguments(tmp_path, learning_rate=1e20, defense="distributed_noise")
-  with pytest.raises(UserError, match=r"round \d: the loss of client \d is (nan|inf)"):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
+  real = trainers.learning_rate
+  monkeypatch.setattr(
+    trainers, "learning_rate", lambda config, index: 1e20 if index else real(config, index)
+  )
+  words = tiny.arguments(tmp_path, **_PLAIN)
+  with pytest.raises(UserError, match=r"round 2: the (loss|norm) of client \d is (nan|inf)"):
     train.train(words)
-  assert not (tmp_path / "run" / "evaluation.json").exists()
-  kept = list((tmp_path / "run" / "checkpoints").glob("*")) if (
-    tmp_path / "run" / "checkpoints").exists() else []
-  assert len(kept) == len(tiny.rows(tmp_path / "run" / "metrics.csv"))
+  run = tmp_path / "run"
+  assert not (run / "evaluation.json").exists()
+  assert [p.name for p in (run / "checkpoints").iterdir()] == ["program_state_1"]
+  assert [row["round"] for row in tiny.rows(run / "metrics.csv")] == ["1"]
+  monkeypatch.undo()
+  assert train.train(words) == 0  # from the good round
+
+
+def test_a_clients_last_step_that_diverges_names_the_client(tmp_path):
+  """One step: its loss is that before it."""
+  words = tiny.arguments(tmp_path, learning_rate=1e39, batch_size=100, rounds=1, **_PLAIN)
+  with pytest.raises(UserError, match=r"round 1: the norm of client \d is (nan|inf)"):
+    train.train(words)
+
+
+def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path):
+  with pytest.raises(UserError, match="--augment has unknown mirror"):
+    train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
+  with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
+    train.train(tiny.arguments(tmp_path, conv_widths="abc", **_PLAIN))
+  assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
+  with pytest.raises(UserError, match="another configuration"):
+    train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
+
+
+def test_quarter_turns_need_squares(tmp_path):
+  images = np.zeros((60, 16, 20), np.uint8)
+  np.savez(tmp_path / "own.npz", images=images, labels=np.arange(60) % 2, groups=np.arange(60))
+  changes = {"dataset": "npz", "data_dir": tmp_path / "own.npz", "augment": "rot90", **_PLAIN}
+  words = tiny.arguments(tmp_path, image_size=0, **changes)
+  with pytest.raises(UserError, match="--augment=rot90 needs square images.*16x20"):
+    train.train([w for w in words if "num_images" not in w])
+
+
+def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypatch):
+  attacked = []
+  real = Evaluator.attack
+
+  def attack(self, spec):
+    attacked.append((spec.name, spec.eps))
+    if len(attacked) == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real(self, spec)
+
+  monkeypatch.setattr(Evaluator, "attack", attack)
+  words = tiny.arguments(tmp_path, **_PLAIN)
+  assert train.train(words) == 1 and len(attacked) == 2
+  assert train.train(words) == 0
+  assert attacked == [("fgsm", 0.01), ("fgsm", 0.1), ("pgd", 0.01), ("pgd", 0.1)]
+  whole = finished["distributed_noise"]
+  for name in ("evaluation.json", "transfer_matrix.csv"):
+    assert (tmp_path / "run" / name).read_text() == (whole / name).read_text()
+
+
+def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
+  def full(*args, **keywords):
+    raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+  words = tiny.arguments(tmp_path, **_PLAIN)
+  with monkeypatch.context() as patch:
+    patch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(UserError, match="TensorBoard's events can't be written.*No space left"):
+      train.train(words)
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.tff.program.FileProgramStateManager, "save", full)
+    with pytest.raises(UserError, match="checkpoint of round 1 can't be written.*No space left"):
+      train.train(words)
+  left = tmp_path / "run" / "checkpoints" / "program_state_1_temp1234"
+  left.mkdir()
+  assert train.train(words) == 0
+  assert not left.exists()
 
 
 def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):

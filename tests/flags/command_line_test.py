@@ -32,11 +32,11 @@ def test_nothing_typed_gives_the_defaults():
 
 def test_flags_of_every_type():
   config = command_line.parse(
-    ["--dataset=npz", "--data_dir", "a b.npz", "--rounds=3", "--learning_rate=1e-3",
+    ["--dataset=image_folder", "--data_dir", "a b", "--rounds=3", "--learning_rate=1e-3",
      "--attack_eps=0.1, 0.2,0", "--skip_bad_images", "--defense=distributed_noise",
      "--noadaptation_random_start"]
   )
-  assert config.dataset == "npz" and config.data_dir == "a b.npz" and config.rounds == 3
+  assert config.dataset == "image_folder" and config.data_dir == "a b" and config.rounds == 3
   assert config.learning_rate == 1e-3 and config.attack_eps == (0.1, 0.2, 0.0)
   assert config.skip_bad_images and not config.adaptation_random_start
 
@@ -140,6 +140,11 @@ def test_words_that_are_no_flags_are_a_user_error():
     (["--algorithm=tff_fed_avg", "--uplink_sigma=0.1"], "uplink_sigma", "--algorithm=fedsafe"),
     (["--prox_mu=0.1"], "prox_mu", "--algorithm=tff_fed_prox"),
     (["--uplink_delta=1e-6"], "uplink_delta", "noise with an accounting"),
+    (["--uplink_sigma=0.1", "--uplink_delta=1e-6"], "uplink_delta", "noise with an acc"),
+    (["--uplink_sigma=0.1", "--exposures=3"], "exposures", "--clip_norm with"),
+    (["--dataset=npz", "--skip_bad_images"], "skip_bad_images", "a data set of image files"),
+    (["--dataset=pathology", "--skip_bad_images"], "skip_bad_images", "a data set of image"),
+    (["--attack_colluders=2"], "attack_colluders", "--defense=distributed_noise or noise_only"),
     (["--data_dir=x"], "data_dir", "a data set read from disk"),
     (["--partition=iid", "--dirichlet_alpha=1"], "dirichlet_alpha", "--partition=dirichlet"),
     (["--attacks=fgsm", "--attack_steps=3"], "attack_steps", "pgd among --attacks"),
@@ -220,7 +225,7 @@ def test_parsing_imports_no_tensorflow():
   "typed",
   [
     ["--defense=distributed_noise", "--adaptation_attack=fgsm", "--adaptation_steps=3"],
-    ["--defense=distributed_noise", "--clip_norm=1", "--downlink_epsilon=1",
+    ["--defense=distributed_noise", "--clip_norm=1", "--downlink_epsilon=1", "--exposures=5",
      "--downlink_sigma=0.1"],
   ],
 )
