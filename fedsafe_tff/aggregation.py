@@ -16,7 +16,9 @@ def build_aggregator(
 
   Args:
     name: "mean": w = sum p_i w_i with p_i = n_i / sum n (Eq. 4). "secure_sum": the same through
-      TFF's secure sum, a simulation of the protocol's arithmetic and not cryptography. "robust":
+      TFF's secure sum, a simulation of the protocol's arithmetic and not cryptography; coordinates
+      are rounded to integers within a bound that TFF adapts, at first 100 for coordinate times
+      n_i. "robust":
       TFF's zeroing of outliers and adaptive clipping. "central_dp": every client counts alike, is
       clipped to `clip_norm`, and the server adds Gaussian noise; "adaptive_dp": the same with
       TFF's `dp_aggregator`, whose clipping norm follows a quantile of the uploads' and which

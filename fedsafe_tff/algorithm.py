@@ -47,7 +47,9 @@ class FedSafe:
   distribute: tff.Computation
 
 
-def control(*, adapt: bool, learning_rate: float, local_attack_eps: float = 0.0):
+def control(
+  *, adapt: bool, learning_rate: float, local_attack_eps: float = 0.0
+) -> collections.OrderedDict[str, np.generic]:
   """The `control` argument of `next`."""
   return collections.OrderedDict(
     adapt=np.bool_(adapt),

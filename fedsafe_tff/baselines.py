@@ -12,6 +12,7 @@ from fedsafe_tff.data.augment import augment as augment_images
 from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.proximal import TowardsStart
 
 NAMES = ("tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg")
 
@@ -150,6 +151,8 @@ def build_baseline(
   if name == "tff_fed_avg":
     process = tff.learning.algorithms.build_weighted_fed_avg(tff_model, optimizer, server)
   elif name == "tff_fed_prox":
+    if prox_mu > 0:
+      optimizer = TowardsStart(optimizer, prox_mu)
     process = tff.learning.algorithms.build_weighted_fed_prox(tff_model, prox_mu, optimizer, server)
   elif name == "tff_dp_fed_avg":
     process = tff.learning.algorithms.build_unweighted_fed_avg(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fedsafe_tff import adaptation, aggregation, algorithm, baselines, client_work, keys
 from fedsafe_tff.distribution import noisy_copy
@@ -21,7 +22,7 @@ def build(shard_store, aggregator="mean", settings=None, **keywords):
     num_clients=3,
     work=work,
     aggregator=aggregation.build_aggregator(
-      aggregator, clip_norm=1.0, noise_multiplier=0.01, clients_per_round=3
+      aggregator, clip_norm=1.0, noise_multiplier=1e-4, clients_per_round=3
     ),
     server_images=shard_store.sizes["adaptation"],
     seed=5,
@@ -165,14 +166,18 @@ def test_a_clients_nan_stays_in_its_row(runtime, shard_store):
   assert not np.isfinite(losses[[0, 2]]).all() and losses[1] == 0
 
 
-@pytest.mark.parametrize("name", ["robust", "central_dp", "secure_sum"])
+@pytest.mark.parametrize("name", ["robust", "central_dp", "secure_sum", "adaptive_dp"])
 def test_tffs_aggregators_take_the_place_of_the_mean(runtime, shard_store, name):
+  """What they do is in aggregation_test; here, that the round works with them."""
+  state, _ = rounds(runtime, build(shard_store, name, settings={"upload": "update"}), 1)
   mean, _ = rounds(runtime, build(shard_store, settings={"upload": "update"}), 1)
-  other, _ = rounds(runtime, build(shard_store, name, settings={"upload": "update"}), 1)
   start = runtime.call(build(shard_store).initialize)
-  moved = np.linalg.norm(mean["weights"][2] - start["weights"][2])
-  assert np.linalg.norm(other["weights"][2] - mean["weights"][2]) < max(3 * moved, 0.5)
-  assert np.isfinite(other["weights"][2]).all()
+  moved, along = (
+    np.concatenate([np.ravel(w - o) for w, o in zip(s["weights"], start["weights"])])
+    for s in (mean, state)
+  )
+  assert np.isfinite(along).all()
+  assert along @ moved > 0.5 * np.linalg.norm(along) * np.linalg.norm(moved)
 
 
 @pytest.mark.parametrize("name", ["tff_fed_prox", "tff_dp_fed_avg"])
@@ -186,3 +191,44 @@ def test_other_baselines_run_and_move(runtime, shard_store, name):
   before = process.get_model_weights(state).trainable
   after = process.get_model_weights(output.state).trainable
   assert any((a != b).any() for a, b in zip(before, after))
+
+
+def test_fed_prox_is_fed_avg_that_stays_closer_to_its_start(runtime, shard_store):
+  def after(name, **settings):
+    process = baselines.build_baseline(
+      name, MODEL, shard_dir=shard_store.directory, epochs=3, batch_size=8, learning_rate=0.05,
+      num_clients=3, **settings,
+    )
+    state = runtime.call(process.initialize)
+    output = runtime.call(process.next, state, [baselines.client_argument(k, 0) for k in range(3)])
+    before, after = (process.get_model_weights(s).trainable for s in (state, output.state))
+    return np.concatenate([np.ravel(a - b) for a, b in zip(after, before)])
+
+  plain = after("tff_fed_avg")
+  np.testing.assert_allclose(after("tff_fed_prox", prox_mu=0.0), plain, atol=1e-5)
+  held = np.linalg.norm(after("tff_fed_prox", prox_mu=5.0))
+  assert 0 < held < 0.8 * np.linalg.norm(plain)
+
+
+def test_the_proximal_term_by_hand(runtime, shard_store):
+  """One client, full batches: w <- w - rate (g + mu (w - w_0)), three times."""
+  from fedsafe_tff.data.shard_reader import read_client
+
+  model = small.model(dropout=0.0)
+  process = baselines.build_baseline(
+    "tff_fed_prox", model, shard_dir=shard_store.directory, epochs=3, batch_size=100,
+    learning_rate=0.05, prox_mu=2.0, num_clients=1,
+  )
+  state = runtime.call(process.initialize)
+  start = [tf.constant(w) for w in process.get_model_weights(state).trainable]
+  output = runtime.call(process.next, state, [baselines.client_argument(1, 0)])
+  images, labels = read_client(shard_store.directory, 1, small.SHAPE)
+  x = tf.cast(images, tf.float32) / 255.0
+  weights = list(start)
+  for _ in range(3):
+    with tf.GradientTape() as tape:
+      tape.watch(weights)
+      loss = tf.reduce_mean(client_work.cross_entropy(model.apply(weights, x), labels))
+    gradients = tape.gradient(loss, weights)
+    weights = [w - 0.05 * (g + 2.0 * (w - s)) for w, g, s in zip(weights, gradients, start)]
+  same(process.get_model_weights(output.state).trainable, weights, atol=1e-5)

@@ -1,8 +1,10 @@
 """One look for all plots: colours that colour-blind readers can tell apart, no clutter."""
 
 import pathlib
+from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -31,7 +33,9 @@ def new_figure(width: float, height: float) -> matplotlib.figure.Figure:
   return figure
 
 
-def subplots(figure: matplotlib.figure.Figure, rows: int, columns: int, **keywords):
+def subplots(
+  figure: matplotlib.figure.Figure, rows: int, columns: int, **keywords: Any
+) -> np.ndarray:
   """A 2-D array of axes in the house style."""
   with matplotlib.rc_context(_SETTINGS):
     return figure.subplots(rows, columns, squeeze=False, **keywords)
