@@ -47,7 +47,7 @@ setup: ## create .venv and install the pinned requirements.txt, if not done yet
 	echo "setup: done"
 
 # --ignore-installed: a package that an interrupted install left half there is written anew.
-setup-test: setup
+setup-test: setup ## the same, with what the tests need
 	@set -e; \
 	if cmp -s requirements-test.txt $(TEST_STAMP); then exit 0; fi; \
 	echo "setup: installing requirements-test.txt"; \

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import figure1, figure2, figure3, table1, table2, train
+from experiments import ablation, figure1, figure2, figure3, table1, table2, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.experiment import loop
 from fedsafe_tff.sweep import paper
@@ -188,6 +188,20 @@ def test_one_missing_evaluation_is_made_alone(made, capsys, monkeypatch):
   after = tiny.read_json(file)
   assert after["result"] == before["result"]
   assert after["transfer_matrix"] == before["transfer_matrix"]
+
+
+def test_a_study_takes_its_trainings_from_the_cache(made, capsys, monkeypatch):
+  monkeypatch.setattr(loop, "train", None)
+  folder = made / "ablation"
+  assert ablation.ablation(words(made, "ablation", study="eps_units", attack_eps=0.1)) == 0
+  found = {
+    (r["variant"], r["method"]): float(r["eps_pixels"]) for r in rows(folder / "numbers.csv")
+  }
+  assert len(found) == 4 * 3
+  assert found["pixels", "none"] == 0.1 and found["of [-1, 1]", "distributed_noise"] == 0.05
+  page = (folder / "README.md").read_text()
+  assert "## Against: pixels" in page and "| size of a step | all images |" in page
+  assert "0.1 (0.05 of a pixel's range)" in page
 
 
 def test_a_training_that_diverges_leaves_a_gap_that_the_page_names(tmp_path, capsys):
