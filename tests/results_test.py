@@ -1,0 +1,50 @@
+"""Every number under docs/results leads to an evaluation and to the manifest of its training."""
+
+import csv
+import json
+import pathlib
+import tarfile
+
+import pytest
+
+RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
+NUMBERS = sorted(RESULTS.glob("*/numbers.csv"))
+
+
+@pytest.fixture(scope="module")
+def archive():
+  """Name to contents of every JSON file in the archive of the sweeps."""
+  with tarfile.open(RESULTS / "sweep.tar.xz") as opened:
+    return {
+      member.name: json.load(opened.extractfile(member))
+      for member in opened
+      if member.name.endswith(".json")
+    }
+
+
+def test_the_archive_names_no_folder_of_a_machine(archive):
+  for name, content in archive.items():
+    text = json.dumps(content)
+    assert "/tmp/" not in text and "/home/" not in text and "/work/" not in text, name
+
+
+@pytest.mark.parametrize("path", NUMBERS, ids=lambda path: path.parent.name)
+def test_numbers_are_those_of_their_evaluations(archive, path):
+  with path.open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert rows
+  for row in rows:
+    evaluation = archive[row["evaluation"]]
+    config = evaluation["config"]
+    assert (config["seed"], config["defense"]) == (int(row["seed"]), row["method"])
+    assert config["attack_eps"] == [float(row["eps_pixels"])]
+    for name in ("clean_accuracy", "asr_self", "asr_avg"):
+      assert evaluation["result"][name] == float(row[name]), (row["evaluation"], name)
+    manifest = archive[f"{row['training']}/manifest.json"]
+    assert manifest["finished"] and manifest["git_commit"] and manifest["hardware"]["cpu"]
+    assert manifest["data_hash"] == evaluation["data_hash"]
+    assert f"{row['training']}/config.json" in archive
+
+
+def test_there_are_numbers():
+  assert {path.parent.name for path in NUMBERS} >= {"table1", "figure2", "figure3"}
