@@ -34,16 +34,29 @@ def trivial_baselines(
   ridge.fit(_color_statistics(image_set.images[train]), labels)
   scores["color_ridge"] = float(ridge.score(_color_statistics(image_set.images[evaluation]), truth))
   if len(np.unique(image_set.source_sizes, axis=0)) > 1:
-    is_512 = (image_set.source_sizes == 512).all(axis=1)
-    rule = {
-      flag: np.bincount(labels[is_512[train] == flag], minlength=1).argmax()
-      if (is_512[train] == flag).any()
-      else np.bincount(labels).argmax()
-      for flag in (False, True)
-    }
-    guesses = np.array([rule[bool(flag)] for flag in is_512[evaluation]])
+    guesses = guess_by_size(image_set.labels, image_set.source_sizes, train, evaluation)
     scores["source_512"] = float((guesses == truth).mean())
   return scores
+
+
+def guess_by_size(
+  labels: np.ndarray, source_sizes: np.ndarray, train: np.ndarray, evaluation: np.ndarray
+) -> np.ndarray:
+  """Answers on `evaluation`, int [m]: the majority class of the training images that are, or are
+  not, 512x512, as the file to be judged is.
+
+  Args:
+    labels: int [n], of all images.
+    source_sizes: int [n, 2], height and width of the files in pixels.
+    train: Indices to learn from.
+    evaluation: Indices to judge.
+  """
+  is_512 = (source_sizes == 512).all(axis=1)
+  rule = {}
+  for flag in (False, True):
+    here = labels[train][is_512[train] == flag]
+    rule[flag] = np.bincount(here if len(here) else labels[train]).argmax()
+  return np.array([rule[bool(flag)] for flag in is_512[evaluation]])
 
 
 def _color_statistics(images: np.ndarray) -> np.ndarray:

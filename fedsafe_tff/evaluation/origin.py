@@ -17,6 +17,8 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import sklearn.svm
 
+from fedsafe_tff.data.trivial import guess_by_size
+
 _SIDE = 32  # of the images that the specialists see, in pixels
 _FOLDS = 5
 
@@ -63,12 +65,7 @@ def by_origin(
     One entry per class and origin that has images in either part.
   """
   is_512 = (source_sizes == 512).all(axis=1)
-  majority = np.bincount(labels[train]).argmax()
-  rule = {}
-  for flag in (False, True):
-    here = labels[train][is_512[train] == flag]
-    rule[flag] = np.bincount(here).argmax() if len(here) else majority
-  answers = np.array([rule[bool(flag)] for flag in is_512[evaluation]])
+  answers = guess_by_size(labels, source_sizes, train, evaluation)
   truth = labels[evaluation]
   counts = []
   for label in np.unique(labels):
