@@ -1,9 +1,9 @@
 """Whether a model reads the disease or the origin of an image, told by the size of its file.
 
-On the MRI data most tumours are 512x512 scans of one origin and no image without a tumour is, so
-that a model may be right about nearly all images for the wrong reason. What it makes of tumours of
-other origins shows that; what a classifier that sees nothing but images of other origins makes of
-them shows how much there is to learn.
+On the MRI data most tumours are 512x512 scans of one origin and hardly any image without a tumour
+is, so that a model may be right about nearly all images for the wrong reason. What it makes of
+tumours of other origins shows that; what a classifier that sees nothing but images of other origins
+makes of them shows how much there is to learn.
 """
 
 import dataclasses
