@@ -15,10 +15,14 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
   try:
     code = work(sys.argv[1:]) or 0
+    sys.stdout.flush()
   except UserError as error:
     code = _say(error, 2)
   except KeyboardInterrupt:
     code = _say("stopped at once; the last finished round is saved", 1)
+  except BrokenPipeError:  # whoever read the output has left, as `| head` does
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit's flush fails
+    code = 1
   except OSError as error:
     if error.errno != errno.ENOSPC:
       raise

@@ -27,6 +27,9 @@ def build_aggregator(
     clip_norm: Clipping norm C of "central_dp".
     noise_multiplier: Noise over clipping norm, of "central_dp" and "adaptive_dp".
     clients_per_round: How many clients take part in each round.
+
+  Raises:
+    UserError: An unknown name, or more noise than adaptive clipping can have.
   """
   if name == "mean":
     return tff.aggregators.MeanFactory()
@@ -42,6 +45,12 @@ def build_aggregator(
       )
     )
   if name == "adaptive_dp":
+    most = round(0.1 * clients_per_round, 9)  # twice TFF's noise on the count of clipped uploads
+    if noise_multiplier >= most:
+      raise UserError(
+        f"--dp_noise_multiplier={noise_multiplier} must be below a tenth of the clients a round "
+        f"({most:g}) for TFF's adaptive clipping: lower it, add clients or take central_dp"
+      )
     return tff.aggregators.as_weighted_aggregator(
       tff.learning.dp_aggregator(noise_multiplier, clients_per_round)
     )

@@ -66,3 +66,8 @@ def test_adaptive_dp_is_the_unweighted_mean_under_its_first_norm(runtime):
 def test_an_unknown_aggregator():
   with pytest.raises(UserError, match="--aggregator=median is unknown: choose mean"):
     build_aggregator("median")
+
+
+def test_more_noise_than_adaptive_clipping_can_have_is_one_line(runtime):
+  with pytest.raises(UserError, match=r"dp_noise_multiplier=0.3 must be below .* \(0.3\)"):
+    aggregate(runtime, "adaptive_dp", noise_multiplier=0.3)

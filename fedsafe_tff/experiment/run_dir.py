@@ -41,7 +41,6 @@ CLIENTS = (
   "clipped",
   "noise_to_signal",
 )
-TRANSFER = ("attack", "eps", "adversary", "victim", "asr", "asr_correct", "attack_accuracy")
 _PACKAGES = (
   "tensorflow",
   "tensorflow-federated",

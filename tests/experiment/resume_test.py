@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from experiments import train
+from fedsafe_tff.experiment import loop
 from tests.experiment import tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -90,3 +91,42 @@ def test_a_finished_run_is_not_run_again(uninterrupted, capsys):
   assert train.train(tiny.arguments(folder, **_CHANGES)) == 0
   assert "this run is complete" in capsys.readouterr().out
   assert (uninterrupted / "evaluation.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"algorithm": "tff_fed_avg", "momentum": 0.9},
+    {"algorithm": "tff_fed_prox", "prox_mu": 0.1},
+    {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
+    {"aggregator": "secure_sum", "upload": "update"},
+    {"aggregator": "robust", "upload": "update"},
+    {"aggregator": "adaptive_dp", "upload": "update", "dp_noise_multiplier": 0.25},
+  ],
+  ids=lambda changes: next(iter(changes.values())),
+)
+def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, changes):
+  changes = {"rounds": 3, "defense": "none", "attacks": "fgsm"} | changes
+  words = tiny.arguments(tmp_path, **changes)
+  words = [word for word in words if "adaptation" not in word and "attack_steps" not in word]
+  save = loop.Checkpoints.save
+
+  def save_and_stop(self, state, version):
+    save(self, state, version)
+    if version == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.Checkpoints, "save", save_and_stop)
+    assert train.train(words) == 1
+  before = tiny.rows(tmp_path / "run" / "metrics.csv")
+  assert train.train(words) == 0
+  after = tiny.rows(tmp_path / "run" / "metrics.csv")
+  assert [row["round"] for row in after] == ["1", "2", "3"] and after[:2] == before
+  if "dp" in str(changes):
+    return  # TFF draws its noise from an unseeded generator
+  whole = tmp_path / "whole"
+  assert train.train([*words, f"--run_dir={whole}"]) == 0
+  tiny.assert_same_models(tmp_path / "run", whole)
+  for name in ("metrics.csv", "clients.csv", "transfer_matrix.csv"):
+    assert tiny.rows(tmp_path / "run" / name, "seconds") == tiny.rows(whole / name, "seconds")

@@ -92,3 +92,12 @@ def test_binaries_have_help(module):
   done = binary(module, "--help")
   assert done.returncode == 0 and done.stderr == ""
   assert f"python -m {module.__name__}" in done.stdout
+
+
+def test_a_reader_that_leaves_ends_the_program_without_a_traceback():
+  command = [sys.executable, "-m", train.__name__, "--help"]
+  reader, writer = os.pipe()
+  os.close(reader)
+  done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+  os.close(writer)
+  assert (done.returncode, done.stderr) == (1, "")

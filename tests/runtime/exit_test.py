@@ -42,6 +42,16 @@ def _gone(pid: int, seconds: float = 10.0) -> bool:
   return False
 
 
+def _wait_until_it_computes(pid: int, seconds: float = 0.5) -> None:
+  """Into the middle of the call: before it the program compiles, and libraries swallow Ctrl-C."""
+  worker = psutil.Process(pid)
+  before = worker.cpu_times().user
+  deadline = time.monotonic() + _LIMIT
+  while worker.cpu_times().user < before + seconds:
+    assert time.monotonic() < deadline, "the call never began"
+    time.sleep(0.05)
+
+
 def test_no_worker_survives(tmp_path):
   # All at once: each program spends its time importing TFF.
   programs = []
@@ -62,7 +72,7 @@ def test_no_worker_survives(tmp_path):
     assert line.strip().isdigit(), (how, said)
     worker = int(line)
     if how == "call":
-      time.sleep(1.0)  # into the middle of the call
+      _wait_until_it_computes(worker)
     if sent is not None:
       assert psutil.pid_exists(worker)
       os.killpg(program.pid, sent)  # as Ctrl-C does: to the whole group
