@@ -9,17 +9,27 @@ from fedsafe_tff import keys
 class BareRound:
   """FedAvg over clients one after another; the steps, and their randomness, are those of ours.
 
-  `apart` keeps the gradient a function of its own in the loop, see `fedsafe_tff.apart`.
+  `apart` keeps the gradient a function of its own in the loop, see `fedsafe_tff.apart`; with `xla`
+  it is compiled by XLA.
   """
 
-  def __init__(self, model, clients, *, batch_size: int, shuffle: bool = True, apart: bool = False):
+  def __init__(
+    self,
+    model,
+    clients,
+    *,
+    batch_size: int,
+    shuffle: bool = True,
+    apart: bool = False,
+    xla: bool = False,
+  ):
     self._clients = [
       (tf.constant(images), tf.constant(labels, tf.int32)) for images, labels in clients
     ]
     root = keys.root(SEED)
     self._start = model.init(keys.fold(root, keys.INIT))
     self._key = keys.fold(root, keys.CLIENT_STREAM)
-    self._train = _training(model, batch_size, shuffle, apart)
+    self._train = _training(model, batch_size, shuffle, apart, xla)
     self.weights = self._start
 
   def __call__(self) -> None:
@@ -33,7 +43,7 @@ class BareRound:
     self.weights = tuple(weight.numpy() for weight in mean)
 
 
-def _training(model, batch_size, shuffle, apart):
+def _training(model, batch_size, shuffle, apart, xla):
   images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
   labels, key = tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
 
@@ -44,7 +54,9 @@ def _training(model, batch_size, shuffle, apart):
       loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
     return tape.gradient(loss, weights)
 
-  if apart:
+  if xla:
+    step_gradient = tf.function(step_gradient, jit_compile=True)
+  elif apart:
     step_gradient = tf.function(step_gradient, experimental_attributes={"_noinline": True})
 
   @tf.function(input_signature=[model.weight_specs(), images, labels, key])

@@ -7,7 +7,8 @@ distance between a contender's weights after the round and those of the bare loo
 over the length of the round's step. Exit code 1 if they are further apart than rounding explains.
 A bare loop gets oneDNN's gradient of max-pooling or TensorFlow's slower one by chance, anew in
 every process; with its gradient apart it always gets the fast one, as ours does, see
-`fedsafe_tff/apart.py`.
+`fedsafe_tff/apart.py`. --ways adds what was tried to be faster: the bare loop's gradient compiled
+by XLA, and the device runtime with one thread for each device, so that clients share none.
 """
 
 import contextlib
@@ -49,6 +50,7 @@ def fedavg_round(arguments: Sequence[str]) -> int:
     default=(),
     help="numbers of clients at a time to which the native runtime is held, beside no limit",
   )
+  parser.add_argument("--ways", action="store_true", help="more contenders, see above")
   values = parser.parse_args(arguments)
   # Logical devices must be set before TensorFlow computes anything.
   from benchmarks import ours
@@ -103,13 +105,20 @@ def _contenders(stack, folder, values, work, devices) -> dict:
       found[f"{label}, {dtype}"] = ours.OurRound(
         runtime, model, store, values.clients, batch_size=work.batch_size
       )
+    commands = {}
     if "device" in values.runtimes:
-      for count in values.cpu_devices[1:]:
-        task = program.write_task(folder / f"{dtype}-{count}", work, clients, dtype=dtype)
-        command = [sys.executable, "-m", "benchmarks.our_program", f"--cpu_devices={count}"]
-        found[f"device, {count} devices, {dtype}"] = stack.enter_context(
-          program.Program(command, task)
-        )
+      commands |= {
+        f"{count} devices": [f"--cpu_devices={count}"] for count in values.cpu_devices[1:]
+      }
+    if values.ways:
+      found[f"bare loop in XLA, {dtype}"] = bare.BareRound(
+        model, clients, batch_size=work.batch_size, xla=True
+      )
+      commands[f"{devices} devices of 1 thread"] = [f"--cpu_devices={devices}", "--threads=1"]
+    for index, (label, flags) in enumerate(commands.items()):
+      task = program.write_task(folder / f"{dtype}-{index}", work, clients, dtype=dtype)
+      command = [sys.executable, "-m", "benchmarks.our_program", *flags]
+      found[f"device, {label}, {dtype}"] = stack.enter_context(program.Program(command, task))
   return found
 
 

@@ -1,6 +1,6 @@
 """Rounds of ours as a program, see `benchmarks.program`.
 
-python -m benchmarks.our_program [--runtime=device] [--cpu_devices=1] TASK
+python -m benchmarks.our_program [--runtime=device] [--cpu_devices=1] [--threads=0] TASK
 """
 
 import argparse
@@ -14,13 +14,17 @@ def serve() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--runtime", default="device")
   parser.add_argument("--cpu_devices", type=int, default=1)
+  parser.add_argument("--threads", type=int, default=0, help="of an operation; 0: all cores")
   parser.add_argument("task")
   values = parser.parse_args()
   task = Task.read(values.task)
   server = Server(task)
   settings = task.settings
+  import tensorflow as tf
+
   from benchmarks import ours
 
+  tf.config.threading.set_intra_op_parallelism_threads(values.threads)
   ours.split_cpu(values.cpu_devices)
   from fedsafe_tff.data import shards
   from fedsafe_tff.models.cnn import build_cnn

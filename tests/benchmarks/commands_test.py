@@ -62,6 +62,7 @@ def test_fedavg_round(page):
     page(
       fedavg_round,
       *("--clients=2", "--images_per_client=6", "--cpu_devices=1", "--dtypes=float32"),
+      "--ways",
     ),
     "contender",
   )
@@ -69,8 +70,9 @@ def test_fedavg_round(page):
     "seconds a round", "over bare loop, float32",
     "over bare loop with its gradient apart, float32", "share of matrix rate", "apart",
   ]  # fmt: skip
-  assert {"bare loop, float32", "native, float32"} < rows.keys()
+  assert {"bare loop, float32", "bare loop in XLA, float32", "native, float32"} < rows.keys()
   assert any(name.startswith("device, ") for name in rows)
+  assert any("devices of 1 thread" in name for name in rows)
 
 
 def test_stock_tff(page):
