@@ -23,6 +23,8 @@ from experiments import main
 _DTYPES = ("float32", "bfloat16")
 _BARE = "bare loop, {}"
 _APART = "bare loop with its gradient apart, {}"
+_XLA = "bare loop in XLA, {}"
+_XLA_NOTE = "XLA draws other numbers from a key, and so other dropout masks: it need not agree."
 
 
 def fedavg_round(arguments: Sequence[str]) -> int:
@@ -78,6 +80,8 @@ def fedavg_round(arguments: Sequence[str]) -> int:
     weights,
     references=[_BARE.format(values.dtypes[0]), _APART.format(values.dtypes[0])],
     same={dtype: _BARE.format(dtype) for dtype in values.dtypes},
+    notes=[_XLA_NOTE] if values.ways else [],
+    unlike=[_XLA.format(dtype) for dtype in values.dtypes],
   )
 
 
@@ -111,7 +115,7 @@ def _contenders(stack, folder, values, work, devices) -> dict:
         f"{count} devices": [f"--cpu_devices={count}"] for count in values.cpu_devices[1:]
       }
     if values.ways:
-      found[f"bare loop in XLA, {dtype}"] = bare.BareRound(
+      found[_XLA.format(dtype)] = bare.BareRound(
         model, clients, batch_size=work.batch_size, xla=True
       )
       commands[f"{devices} devices of 1 thread"] = [f"--cpu_devices={devices}", "--threads=1"]

@@ -26,7 +26,8 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
   except OSError as error:
     if error.errno != errno.ENOSPC:
       raise
-    code = _say(f"the disk is full ({error.filename}): free space, then run the same command", 2)
+    where = f" ({error.filename})" if error.filename else ""
+    code = _say(f"the disk is full{where}: free space, then run the same command", 2)
   sys.exit(code)
 
 

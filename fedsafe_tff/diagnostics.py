@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from fedsafe_tff.errors import UserError
+
 _GIB = 2**30
 
 
@@ -138,13 +140,21 @@ def _toy_round(log_path: str, time_limit: float) -> float:
 
 
 def check_data_dir(folder: str) -> Check:
-  """Whether a folder holds class folders with images that open."""
+  """Whether a folder holds class folders with images that open, or a file a user's arrays."""
   import PIL.Image
 
+  from fedsafe_tff.data import npz
   from fedsafe_tff.data.image_files import SUFFIXES
 
+  unreadable = (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError)
   root = pathlib.Path(folder).expanduser()
   name = f"data {folder}"
+  if root.is_file():
+    try:
+      image_set = npz.load(folder, image_size=0)
+    except UserError as error:
+      return Check(name, False, str(error))
+    return Check(name, True, f"{len(image_set)} images {image_set.image_shape}")
   if not root.is_dir():
     return Check(name, False, "no such folder: give the folder that holds the class folders")
   counts: dict[str, int] = {}
@@ -155,9 +165,13 @@ def check_data_dir(folder: str) -> Check:
         try:
           with PIL.Image.open(path) as image:
             image.load()
-        except (OSError, SyntaxError) as error:
+        except unreadable as error:
           return Check(name, False, f"{path} can't be read ({error}): replace it")
       counts[key] = counts.get(key, 0) + 1
+  for parts in (("Training", "Testing"), ("train", "test")):
+    lacking = [part for part in parts if not (root / part).is_dir()]
+    if len(lacking) == 1:
+      return Check(name, False, f"it has no folder {lacking[0]}: expected {' and '.join(parts)}")
   if len(counts) < 2:
     return Check(name, False, f"{len(counts)} folders with images: expected one folder per class")
   return Check(name, True, ", ".join(f"{k} {v}" for k, v in counts.items()))

@@ -133,4 +133,15 @@ def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
   without_effect = config.inapplicable()
   for name in sorted(typed_names(arguments, values) & set(without_effect)):
     raise UserError(f"--{name} has no effect here: it needs {without_effect[name]}")
+  _tell_what_a_baseline_lacks(config)
   return config.normalized()
+
+
+def _tell_what_a_baseline_lacks(config: Config) -> None:
+  """A preset's settings that the algorithm ignores: else it would be compared on other terms."""
+  ours = dataclasses.replace(config, algorithm="fedsafe")
+  lost = sorted(set(config.inapplicable()) - set(ours.inapplicable()))
+  normalized, values = config.normalized().as_dict(), config.as_dict()
+  named = [f"--{name}={values[name]}" for name in lost if values[name] != normalized[name]]
+  if named:
+    print(f"--algorithm={config.algorithm} does not use {', '.join(named)}", file=sys.stderr)

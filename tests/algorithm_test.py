@@ -30,11 +30,11 @@ def build(shard_store, aggregator="mean", settings=None, **keywords):
   )
 
 
-def rounds(runtime, computations, count=2, adapt=False):
+def rounds(runtime, computations, count=2, adapt=False, clients=(0, 1, 2)):
   state = runtime.call(computations.initialize)
   for _ in range(count):
     control = algorithm.control(adapt=adapt, learning_rate=0.05)
-    state, metrics = runtime.call(computations.next, state, control, [0, 1, 2])
+    state, metrics = runtime.call(computations.next, state, control, list(clients))
   return state, metrics
 
 
@@ -88,10 +88,13 @@ def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
   same(after["weights"], mean, atol=1e-5)
 
 
-def test_same_seed_same_bits_whatever_the_order_of_clients(runtime, shard_store):
+def test_same_seed_same_bits_and_noise_belongs_to_a_client_not_to_a_place(runtime, shard_store):
   first, _ = rounds(runtime, build(shard_store, settings={"uplink_sigma": 0.01}))
   again, _ = rounds(runtime, build(shard_store, settings={"uplink_sigma": 0.01}))
   same(first["weights"], again["weights"])
+  computations = build(shard_store, settings={"uplink_sigma": 0.01})
+  turned, _ = rounds(runtime, computations, clients=(2, 0, 1))
+  same(first["weights"], turned["weights"], atol=1e-5)  # sums in another order
 
 
 def test_distribution_uses_the_servers_key_and_the_last_round(runtime, shard_store):

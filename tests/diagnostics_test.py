@@ -16,10 +16,12 @@ def _image(path: pathlib.Path) -> None:
 def test_a_data_folder_is_counted_by_class(tmp_path):
   for name in ("Training/glioma/1.jpg", "Training/glioma/2.PNG", "Training/none/1.jpg"):
     _image(tmp_path / name)
+  assert "no folder Testing" in diagnostics.check_data_dir(str(tmp_path)).detail
+  _image(tmp_path / "Testing" / "none" / "1.jpg")
   (tmp_path / "Training" / "notes.txt").touch()
   outcome = diagnostics.check_data_dir(str(tmp_path))
   assert outcome.passed
-  assert "Training/glioma 2, Training/none 1" in outcome.line()
+  assert "Testing/none 1, Training/glioma 2, Training/none 1" in outcome.line()
   assert outcome.line().startswith("ok   data ")
 
 
@@ -38,6 +40,23 @@ def test_an_unusable_data_folder_is_explained(tmp_path):
   outcome = diagnostics.check_data_dir(str(tmp_path))
   assert not outcome.passed
   assert str(broken) in outcome.detail
+
+
+def test_an_image_too_large_to_open_is_explained(tmp_path, monkeypatch):
+  monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
+  _image(tmp_path / "a" / "1.png")
+  outcome = diagnostics.check_data_dir(str(tmp_path))
+  assert not outcome.passed and "1.png can't be read" in outcome.detail
+
+
+def test_a_file_of_own_arrays(tmp_path):
+  file = tmp_path / "own.npz"
+  np.savez(file, images=np.zeros((4, 8, 8), np.uint8), labels=np.arange(4) % 2)
+  outcome = diagnostics.check_data_dir(str(file))
+  assert outcome.passed and "4 images (8, 8, 1)" in outcome.detail
+  np.savez(file, images=np.zeros((4, 8, 8), np.uint8))
+  outcome = diagnostics.check_data_dir(str(file))
+  assert not outcome.passed and "has no labels" in outcome.detail
 
 
 @pytest.mark.parametrize("check", [diagnostics.check_memory, diagnostics.check_disk])

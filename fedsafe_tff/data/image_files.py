@@ -43,6 +43,13 @@ def require_folder(folder: str | pathlib.Path, layout: str) -> pathlib.Path:
   return path
 
 
+def names_in(folder: pathlib.Path, most: int = 6) -> str:
+  """What a folder holds, for an error."""
+  names = sorted(entry.name for entry in folder.iterdir())
+  more = ", ..." if len(names) > most else ""
+  return f"{', '.join(names[:most]) or 'nothing'}{more} in {folder}"
+
+
 def list_class(folder: pathlib.Path, root: pathlib.Path, label: int, test: bool) -> list[ImageFile]:
   """The image files of one class folder, sorted by name."""
   return [
@@ -64,9 +71,9 @@ def list_parts(
     for label, name in enumerate(classes):
       folder = root / part / name
       if not folder.is_dir():
-        found = ", ".join(sorted(p.name for p in root.iterdir())[:6])
         raise UserError(
-          f"{root} has no folder {part}/{name}: expected the layout {layout}, found {found}"
+          f"{root} has no folder {part}/{name}: expected the layout {layout}, found "
+          + names_in(root / part if (root / part).is_dir() else root)
         )
       found_files = list_class(folder, root, label, test)
       if not found_files:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from fedsafe_tff.data.image_files import Progress, list_parts, read_files, require_folder
+from fedsafe_tff.data.image_files import Progress, list_parts, names_in, read_files, require_folder
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import UserError
 
@@ -39,7 +39,8 @@ def load(
       )
   if len(classes) < 2:
     raise UserError(
-      f"{first} has {len(classes)} class folders, at least 2 are needed: expected {LAYOUT}"
+      f"{first} has {len(classes)} class folders, at least 2 are needed: expected {LAYOUT}, found "
+      + names_in(first)
     )
   image_set = read_files(
     list_parts(root, parts, classes, LAYOUT),

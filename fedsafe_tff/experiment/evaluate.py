@@ -13,6 +13,7 @@ from fedsafe_tff.config import Config
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
@@ -70,6 +71,24 @@ def build_evaluator(
   )
 
 
+def clean_accuracies(
+  scorer: Scorer,
+  prepared: Prepared,
+  weights: Sequence[np.ndarray],
+  copies: Sequence[Sequence[np.ndarray]],
+) -> tuple[float, list[float]]:
+  """Of the global model and of each copy on all evaluation images, attacked or not."""
+
+  def accuracy(model: Sequence[np.ndarray]) -> float:
+    return scorer.loss_and_accuracy(model, *prepared.images("evaluation"))[1]
+
+  first = first_equal([weights, *copies])
+  found: dict[int, float] = {}
+  for index, model in enumerate([weights, *copies]):
+    found[index] = accuracy(model) if first[index] == index else found[first[index]]
+  return found[0], [found[index + 1] for index in range(len(copies))]
+
+
 def _evaluation_key(config: Config):
   return keys.fold(keys.root(config.seed), keys.EVALUATION)
 
@@ -96,7 +115,7 @@ def evaluate(
     Contents of `evaluation.json`.
   """
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
-  _, clean = scorer.loss_and_accuracy(weights, *prepared.images("evaluation"))
+  clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
   _, labels = attacked_images(config, prepared)
   evaluator = build_evaluator(config, prepared, copies)
   done = _Done(path / "evaluation.partial.json")
@@ -110,7 +129,7 @@ def evaluate(
     )
   evaluation = {
     "clean_accuracy_global": clean,
-    "clean_accuracy_clients": evaluator.clean_accuracy().tolist(),
+    "clean_accuracy_clients": clean_copies,
     "attacked_images": len(labels),
     "majority_class": prepared.trivial["majority_class"],
     "trivial_baselines": prepared.trivial,

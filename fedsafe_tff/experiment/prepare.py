@@ -136,6 +136,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     compute_dtype=config.compute_dtype,
     pool_grid=config.pool_grid,
     calibration=_calibration_images(server[0]) if config.init == "calibrated" else None,
+    seed=config.seed,
   )
   trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())

@@ -29,16 +29,15 @@ def run(config: Config) -> pathlib.Path:
   """
   from fedsafe_tff.experiment import run_dir as run_dir_lib
 
-  path = run_dir_lib.open_run_dir(config)
-  with Progress() as progress:
+  with run_dir_lib.open_run_dir(config) as path, Progress() as progress:
     progress.note(f"run folder {path}")
     if _finished(path):
       progress.note("this run is complete: nothing to train, the report is built anew")
     else:
       _train_and_evaluate(config, path, progress)
-  from fedsafe_tff.report.build import build
+    from fedsafe_tff.report.build import build
 
-  build(path)
+    build(path)
   return path
 
 

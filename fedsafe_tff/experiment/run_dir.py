@@ -1,15 +1,18 @@
 """The run folder: what is written where, and who may continue in it."""
 
+import contextlib
 import csv
 import datetime
+import fcntl
 import importlib.metadata
+import itertools
 import json
 import os
 import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff.config import Config
@@ -41,6 +44,7 @@ CLIENTS = (
   "clipped",
   "noise_to_signal",
 )
+_LOCK = ".lock"
 _PACKAGES = (
   "tensorflow",
   "tensorflow-federated",
@@ -51,15 +55,27 @@ _PACKAGES = (
 )
 
 
-def open_run_dir(config: Config) -> pathlib.Path:
-  """Makes the run folder, or finds the one of the same config to continue in.
+@contextlib.contextmanager
+def open_run_dir(config: Config) -> Iterator[pathlib.Path]:
+  """Makes the run folder, or finds the one of the same config, and keeps it for this process.
 
   Raises:
-    UserError: It can't be written to, holds something else, or belongs to another config.
+    UserError: It can't be written to, holds something else, belongs to another config, or another
+      process works in it.
   """
+  path = _make(config)
+  with _held(path):
+    _check_config(path, config)
+    yield path
+
+
+def _make(config: Config) -> pathlib.Path:
   path = pathlib.Path(config.run_dir or _new_name(config)).expanduser()
   try:
-    path.mkdir(parents=True, exist_ok=True)
+    if config.run_dir:
+      path.mkdir(parents=True, exist_ok=True)
+    else:
+      path = _make_new(path)
     probe = path / ".writable"
     probe.write_text("")
     probe.unlink()
@@ -67,6 +83,10 @@ def open_run_dir(config: Config) -> pathlib.Path:
     raise UserError(
       f"--run_dir={path} can't be written to ({error.strerror}): choose another folder"
     ) from None
+  return path
+
+
+def _check_config(path: pathlib.Path, config: Config) -> None:
   file = path / "config.json"
   if file.is_file():
     try:
@@ -82,11 +102,37 @@ def open_run_dir(config: Config) -> pathlib.Path:
         f"{path} holds a run of another configuration ({'; '.join(differing)}): repeat its flags "
         "to continue it, or choose another --run_dir"
       )
-  elif any(path.iterdir()):
+  elif any(entry.name != _LOCK for entry in path.iterdir()):
     raise UserError(f"--run_dir={path} is not empty and not a run folder: choose another")
   else:
     write_json(file, config.as_dict())
-  return path
+
+
+def _make_new(path: pathlib.Path) -> pathlib.Path:
+  """Makes the folder, under another name if a run that began in the same second has this one."""
+  for number in itertools.count(1):
+    candidate = path if number == 1 else path.with_name(f"{path.name}-{number}")
+    try:
+      candidate.mkdir(parents=True)
+      return candidate
+    except FileExistsError:
+      continue
+  raise AssertionError
+
+
+@contextlib.contextmanager
+def _held(path: pathlib.Path) -> Iterator[None]:
+  """Keeps the run folder for this process; the system frees it when the process ends."""
+  with (path / _LOCK).open("a") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UserError(
+        f"another process works in {path}: wait for its end, or choose another --run_dir"
+      ) from None
+    except OSError:  # a file system without locks
+      pass
+    yield
 
 
 def _new_name(config: Config) -> str:

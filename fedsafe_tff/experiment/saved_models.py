@@ -45,7 +45,7 @@ def load(path: pathlib.Path, num_clients: int) -> tuple[Arrays, list[Arrays]]:
 def _read(file: pathlib.Path) -> Arrays:
   try:
     with np.load(file, allow_pickle=False) as archive:
-      return tuple(archive[name] for name in sorted(archive))
+      return tuple(archive[name] for name in sorted(archive, key=int))
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise UserError(f"{file} can't be read ({error}): train the run again") from None
 

@@ -2,13 +2,16 @@
 
 The model is traced once; its graph is cut free of its variables, which become arguments, and its
 random ops become stateless ones fed by the key, so that dropout masks are as repeatable as
-everything else. Weights that training does not update by gradient (BatchNorm's moving statistics)
-have no place in a federated average and are refused.
+everything else. Frozen weights become constants. Weights that training updates without a gradient
+(BatchNorm's moving statistics) have no place in a federated average and are refused.
 """
 
+import contextlib
 import copy
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff import keys
@@ -21,6 +24,18 @@ _STATELESS = {
   "TruncatedNormal": "StatelessTruncatedNormalV2",
 }
 _READS = ("ReadVariableOp",)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+  """Keras's initializers draw from `seed` inside; Python's and numpy's generators are put back."""
+  before = random.getstate(), np.random.get_state()
+  tf.keras.utils.set_random_seed(seed % 2**32)
+  try:
+    yield
+  finally:
+    random.setstate(before[0])
+    np.random.set_state(before[1])
 
 
 def from_keras(
@@ -39,24 +54,18 @@ def from_keras(
     name: A short name, for manifests.
 
   Returns:
-    The functional model. `init` ignores Keras's initial values: kernels are drawn anew with the
-    layer's own stddev estimate from one Keras initialisation, keyed by the key.
+    The functional model. Its initial weights are those that the Keras model has, pretrained ones
+    too, whatever the key: `seeded` around `build` makes drawn ones repeatable.
 
   Raises:
-    UserError: The model holds non-trainable weights, returns the wrong shape or uses ops that
-      can't be cut free (control flow around variables, unknown random ops).
+    UserError: Training updates weights without a gradient, or the model returns the wrong shape or
+      uses ops that can't be cut free (control flow around variables, unknown random ops).
   """
   model = build(tuple(input_shape), num_classes)
   if not isinstance(model, tf.keras.Model):
     raise UserError(f"{name} must return a Keras model, but returned {type(model).__name__}")
   if not model.built:
     model.build((None, *input_shape))
-  if model.non_trainable_weights:
-    names = ", ".join(w.name for w in model.non_trainable_weights[:3])
-    raise UserError(
-      f"{name} has weights that gradients don't train ({names}): federated averaging needs a "
-      "model without BatchNorm; use GroupNormalization"
-    )
   values = [v.numpy() for v in model.trainable_weights]
   specs = [tf.TensorSpec(v.shape, v.dtype) for v in model.trainable_weights]
   image_spec = tf.TensorSpec([None, *input_shape], tf.float32)
@@ -70,16 +79,8 @@ def from_keras(
     )
 
   def init(key: tf.Tensor) -> Weights:
-    drawn = []
-    for index, value in enumerate(values):
-      if value.size > 1 and value.std() > 0:
-        noise = tf.random.stateless_normal(
-          value.shape, keys.fold(key, keys.INIT, index), alg=keys.ALG
-        )
-        drawn.append(float(value.mean()) + float(value.std()) * noise)
-      else:
-        drawn.append(tf.constant(value))
-    return tuple(drawn)
+    del key
+    return tuple(tf.constant(value) for value in values)
 
   def apply(weights, images, key, training):
     key = tf.zeros([2], tf.int32) if key is None else key
@@ -109,10 +110,19 @@ def _cut_free(model, image_spec, weight_specs, training, name):
     for i, v in enumerate(model.trainable_weights)
     if id(v.handle) in captured
   }
+  frozen = {
+    captured[id(v.handle)]: v for v in model.non_trainable_weights if id(v.handle) in captured
+  }
+  _refuse_updates(graph_def, frozen, name)
+  constants: dict[str, tf.Tensor] = {}
   reads, random_ops = {}, []
   for node in graph_def.node:
     if node.op in _READS:
       source = node.input[0].split(":")[0]
+      if source in frozen:
+        constants[node.name] = tf.constant(frozen[source].numpy())
+        _make_placeholder(node, frozen[source].dtype)
+        continue
       if source not in handle_of:
         raise UserError(f"{name} reads a variable that is not one of its weights ({source})")
       reads[node.name] = handle_of[source]
@@ -136,7 +146,8 @@ def _cut_free(model, image_spec, weight_specs, training, name):
     for part, dtype in (("key", tf.uint64), ("counter", tf.uint64), ("alg", tf.int32)):
       _make_placeholder(graph_def.node.add(name=f"{op}/{part}"), dtype)
   # A resource nobody reads any more would still wait to be fed.
-  kept = [copy.deepcopy(node) for node in graph_def.node if node.name not in handle_of]
+  resources = {*handle_of, *frozen}
+  kept = [copy.deepcopy(node) for node in graph_def.node if node.name not in resources]
   del graph_def.node[:]
   graph_def.node.extend(kept)
   for node in graph_def.node:  # the ops are pure now: nothing has to wait for a read
@@ -148,6 +159,7 @@ def _cut_free(model, image_spec, weight_specs, training, name):
 
   def pure(images, key, *weights):
     feeds = {image_input: images}
+    feeds |= {f"{read}:0": tf.identity(value) for read, value in constants.items()}
     for read, index in reads.items():
       feeds[f"{read}:0"] = weights[index]
     for number, op in enumerate(random_ops):
@@ -163,6 +175,19 @@ def _cut_free(model, image_spec, weight_specs, training, name):
     return logits
 
   return tf.compat.v1.wrap_function(pure, [image_spec, tf.TensorSpec([2], tf.int32), *weight_specs])
+
+
+def _refuse_updates(graph_def, frozen, name):
+  updated = [
+    frozen[node.input[0].split(":")[0]].name
+    for node in graph_def.node
+    if node.op.startswith("Assign") and node.input[0].split(":")[0] in frozen
+  ]
+  if updated:
+    raise UserError(
+      f"{name} has weights that training updates without a gradient ({', '.join(updated[:3])}): "
+      "federated averaging needs a model without BatchNorm; use GroupNormalization, or freeze it"
+    )
 
 
 def _make_placeholder(node, dtype):

@@ -8,7 +8,7 @@ import numpy as np
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.cnn import build_cnn, parse_widths
 from fedsafe_tff.models.functional import FunctionalModel
-from fedsafe_tff.models.keras_adapter import from_keras
+from fedsafe_tff.models.keras_adapter import from_keras, seeded
 
 
 def build_model(
@@ -24,11 +24,13 @@ def build_model(
   compute_dtype: str = "float32",
   pool_grid: int = 0,
   calibration: np.ndarray | None = None,
+  seed: int = 0,
 ) -> FunctionalModel:
   """Builds `cnn`, or the user's `package.module:function`.
 
   The user's function takes (input_shape, num_classes) and returns a Keras model or a
-  `FunctionalModel`; it sees images in [0, 1] and normalises them itself.
+  `FunctionalModel`; it sees images in [0, 1] and normalises them itself. What Keras draws for its
+  initial weights follows from `seed`.
 
   Raises:
     UserError: The name can't be resolved, or what it makes can't be used.
@@ -55,7 +57,8 @@ def build_model(
     raise UserError(
       f"--model={name} can't be loaded ({error}): give cnn or an importable package.module:function"
     ) from None
-  made = build(tuple(input_shape), num_classes)
+  with seeded(seed):
+    made = build(tuple(input_shape), num_classes)
   if isinstance(made, FunctionalModel):
     return made
   return from_keras(lambda *_: made, input_shape=input_shape, num_classes=num_classes, name=name)

@@ -173,7 +173,7 @@ class _Group:
       return
     config = cell.config
     scorer = Scorer(self._prepared.model, config.evaluation_batch_size)
-    _, clean = scorer.loss_and_accuracy(weights, *self._prepared.images("evaluation"))
+    clean, clean_copies = evaluate.clean_accuracies(scorer, self._prepared, weights, copies)
     evaluator = evaluate.build_evaluator(config, self._prepared, copies)
     for eps in self._cache.missing(cell):
       self._check_stop()
@@ -185,7 +185,7 @@ class _Group:
         "config": wanted.as_dict(),
         "result": result.summary(),
         "clean_accuracy_global": clean,
-        "clean_accuracy_clients": evaluator.clean_accuracy().tolist(),
+        "clean_accuracy_clients": clean_copies,
         "majority_class": self._prepared.trivial["majority_class"],
         "trivial_baselines": self._prepared.trivial,
         "attacked_images": len(evaluate.attacked_images(config, self._prepared)[1]),
@@ -237,7 +237,7 @@ class _Group:
   def _read_adapted(self, config: Config) -> tuple[np.ndarray, ...] | None:
     try:
       with np.load(self._cache.adapted(config), allow_pickle=False) as archive:
-        return tuple(archive[name] for name in sorted(archive))
+        return tuple(archive[name] for name in sorted(archive, key=int))
     except (OSError, ValueError, EOFError):
       return None
 

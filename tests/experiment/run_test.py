@@ -145,12 +145,32 @@ def test_another_configuration_is_refused_with_its_flags(finished):
 def test_run_folders_that_cannot_be_used(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(UserError, match="can't be written to"):
-    run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "file" / "run", **_PLAIN))
+    with run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "file" / "run", **_PLAIN)):
+      pass
   (tmp_path / "other").mkdir()
   (tmp_path / "other" / "thesis.tex").write_text("")
   with pytest.raises(UserError, match="not empty and not a run folder"):
-    run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "other", **_PLAIN))
+    with run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "other", **_PLAIN)):
+      pass
   assert (tmp_path / "other" / "thesis.tex").exists()
+
+
+def test_a_run_folder_has_one_process_at_a_time(tmp_path):
+  config = tiny.config(tmp_path, **_PLAIN)
+  with run_dir.open_run_dir(config) as path:
+    with pytest.raises(UserError, match="another process works in"):
+      train.train(tiny.arguments(tmp_path, learning_rate=0.5, **_PLAIN))
+    assert tiny.read_json(path / "config.json") == config.as_dict()
+  with run_dir.open_run_dir(config):
+    pass
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(run_dir, "_new_name", lambda config: "runs/now")
+  config = tiny.config(tmp_path, run_dir="", **_PLAIN)
+  with run_dir.open_run_dir(config) as first, run_dir.open_run_dir(config) as second:
+    assert (str(first), str(second)) == ("runs/now", "runs/now-2")
 
 
 _PLAIN = {"defense": "distributed_noise"}

@@ -237,3 +237,13 @@ def test_a_flag_that_another_flag_overrides_has_no_effect(typed):
 def test_unknown_flags_cannot_be_waved_through():
   with pytest.raises(UserError, match="undefok"):
     command_line.parse(["--undefok=rouns", "--rouns=3"])
+
+
+def test_what_a_baseline_does_not_use_of_a_preset_is_told(tmp_path, capsys):
+  preset = tmp_path / "own.flags"
+  preset.write_text("--gradient_clip=1\n--adaptation_eps=0.1\n--batch_size=8\n")
+  command_line.parse([f"--flagfile={preset}"])
+  assert capsys.readouterr().err == ""
+  config = command_line.parse([f"--flagfile={preset}", "--algorithm=tff_fed_avg"])
+  assert capsys.readouterr().err == "--algorithm=tff_fed_avg does not use --gradient_clip=1.0\n"
+  assert (config.gradient_clip, config.batch_size) == (0.0, 8)

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +7,7 @@ import tensorflow_federated as tff
 
 from fedsafe_tff import aggregation, algorithm, client_work, keys
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.models.keras_adapter import from_keras
+from fedsafe_tff.models.keras_adapter import from_keras, seeded
 from tests import small
 from tests.models import keras_nets
 
@@ -101,18 +103,41 @@ def test_gaussian_noise_is_keyed():
   assert abs(first.std() / 0.5 - 1) < 4 / np.sqrt(2 * first.size)
 
 
-def test_initial_weights_have_keras_moments_and_are_keyed():
-  fresh = keras_nets.groups(small.SHAPE, 2)
-  model = adapt(lambda *_: fresh)
-  first, again, other = (model.init(keys.root(seed)) for seed in (1, 1, 2))
-  for own, a, b, c in zip(fresh.get_weights(), first, again, other, strict=True):
+def test_initial_weights_are_those_of_keras_pretrained_or_drawn_from_the_seed():
+  def build(*_):
+    made = keras_nets.groups(small.SHAPE, 2)
+    made.layers[-1].kernel.assign(tf.ones_like(made.layers[-1].kernel))  # "pretrained"
+    return made
+
+  models = []
+  python, numpy_state = random.random(), np.random.get_state()[1].copy()
+  random.seed(5)
+  for seed in (1, 1, 2):
+    with seeded(seed):
+      models.append(adapt(build))
+  assert random.random() == random.Random(5).random() and python != random.random()
+  np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+  first, again, other = (model.init(keys.root(0)) for model in models)
+  for a, b in zip(first, again, strict=True):
     np.testing.assert_array_equal(a, b)
-    assert a.shape == own.shape
-    if own.std() == 0:  # biases, and group normalisation's scale of 1
-      np.testing.assert_array_equal(a, own)
-    else:
-      assert abs(a.numpy().std() / own.std() - 1) < 4 / np.sqrt(2 * own.size)
-      assert (a.numpy() != c.numpy()).all()
+  assert (first[0].numpy() != other[0].numpy()).all()
+  np.testing.assert_array_equal(first[-2], np.ones_like(first[-2]))
+
+
+def test_frozen_layers_are_constants():
+  def build(*_):
+    made = keras_nets.batch_norm(small.SHAPE, 2)
+    made.layers[1].moving_mean.assign(tf.constant([0.1, 0.2, 0.3, 0.4]))
+    made.layers[0].trainable = made.layers[1].trainable = False
+    return made
+
+  own = build()
+  model = adapt(lambda *_: own)
+  weights = model.init(keys.root(0))
+  assert len(weights) == len(own.trainable_weights) == 2
+  for training in (False, True):
+    logits = model.apply(weights, X, seed=keys.root(1), training=training)
+    np.testing.assert_allclose(logits, own(X, training=training), atol=1e-5)
 
 
 @pytest.mark.parametrize(
