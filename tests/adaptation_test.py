@@ -41,6 +41,26 @@ def test_one_step_is_the_gradient_over_clean_and_adversarial():
   assert metrics[2] == 17
 
 
+def test_epochs_by_hand():
+  """Equations 8 to 10 in numpy: the examples are made once, every image enters twice."""
+  model = small.linear()
+  start = model.init(keys.root(1))
+  by_hand = small.LinearByHand(start)
+  clean = IMAGES / 255.0
+  x = np.concatenate([clean, by_hand.fgsm(clean, LABELS, 0.1)])
+  y = np.concatenate([LABELS, LABELS])
+  for _ in range(4):
+    loss = by_hand.loss(x, y)
+    by_hand.step(x, y, 0.05)
+  settings = dataclasses.replace(BASE, attack="fgsm", epochs=4)
+  made, metrics = adaptation.adapt(
+    model, start, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(4), settings
+  )
+  np.testing.assert_allclose(made[0], by_hand.matrix, atol=1e-5)
+  np.testing.assert_allclose(made[1], by_hand.bias, atol=1e-5)
+  np.testing.assert_allclose(metrics[0], loss, atol=1e-5)
+
+
 def test_the_servers_pgd_examples_are_those_of_cleverhans():
   from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from fedsafe_tff import client_work, keys
@@ -36,6 +37,28 @@ def test_training_is_sgd_on_cross_entropy():
   made, _ = update(epochs=2, momentum=0.5, shuffle=False)
   for left, right in zip(made, weights):
     np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+@pytest.mark.parametrize("attack_steps", [0, 1])
+def test_training_by_hand(attack_steps):
+  """Equations 1 and, on FGSM examples, 5 in numpy, with labels of -1 and +1 as in the paper."""
+  model = small.linear()
+  start = model.init(keys.root(1))
+  by_hand = small.LinearByHand(start)
+  for _ in range(3):
+    for begin in (0, 8, 16):
+      x, y = IMAGES[begin : begin + 8] / 255.0, LABELS[begin : begin + 8]
+      if attack_steps:
+        x = by_hand.fgsm(x, y, 0.1)
+      by_hand.step(x, y, 0.02)
+  work = client_work.ClientWork(batch_size=8, epochs=3, shuffle=False, attack_steps=attack_steps)
+  made, _ = client_work.local_update(
+    model, start, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(2), work,
+    learning_rate=0.02, attack_eps=0.1,
+  )
+  assert np.abs(made[0] - start[0]).max() > 0.01
+  np.testing.assert_allclose(made[0], by_hand.matrix, atol=1e-5)
+  np.testing.assert_allclose(made[1], by_hand.bias, atol=1e-5)
 
 
 def test_no_noise_and_no_clip_is_plain_training_and_loss_falls():

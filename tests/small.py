@@ -1,9 +1,11 @@
-"""A small model and shards that tests of the algorithm share."""
+"""A small model and shards that tests of the algorithm share; a linear one to compute by hand."""
 
 import numpy as np
+import tensorflow as tf
 
 from fedsafe_tff.data import shards
 from fedsafe_tff.models.cnn import build_cnn
+from fedsafe_tff.models.functional import FunctionalModel
 
 SHAPE = (16, 16, 1)
 SIZES = (20, 33, 11)
@@ -13,6 +15,52 @@ def model(**keywords):
   """A CNN of the paper's form with few units."""
   settings = {"conv_widths": (4, 4, 4, 4, 8, 8), "dense_widths": (8, 8, 8, 8)} | keywords
   return build_cnn(input_shape=SHAPE, num_classes=2, **settings)
+
+
+def linear() -> FunctionalModel:
+  """Two logits, linear in the pixels, whose weights are a matrix and a vector."""
+
+  def apply(weights, inputs, key, training):
+    del key, training
+    return tf.reshape(inputs, [-1, int(np.prod(SHAPE))]) @ weights[0] + weights[1]
+
+  def init(key):
+    matrix = tf.random.stateless_normal([int(np.prod(SHAPE)), 2], key, stddev=0.05)
+    return matrix, tf.constant([0.1, -0.2])
+
+  return FunctionalModel("linear", SHAPE, 2, init, apply)
+
+
+class LinearByHand:
+  """The loss of `linear` and its gradients, the logistic loss of the paper in numpy."""
+
+  def __init__(self, weights):
+    self.matrix, self.bias = (np.array(w, np.float64) for w in weights)
+
+  def _slope(self, x, labels):
+    """Labels y of -1 and +1, the margin z, and d log(1 + exp(-y z)) / dz."""
+    y = 2.0 * labels - 1.0
+    z = x.reshape(len(x), -1) @ (self.matrix[:, 1] - self.matrix[:, 0])
+    z += self.bias[1] - self.bias[0]
+    return y, z, -y / (1.0 + np.exp(y * z))
+
+  def loss(self, x, labels):
+    """Mean of log(1 + exp(-y z))."""
+    y, z, _ = self._slope(x, labels)
+    return np.log1p(np.exp(-y * z)).mean()
+
+  def fgsm(self, x, labels, eps):
+    """Eq. 6."""
+    slope = self._slope(x, labels)[2]
+    gradient = slope[:, None] * (self.matrix[:, 1] - self.matrix[:, 0])
+    return np.clip(x + eps * np.sign(gradient.reshape(x.shape)), 0.0, 1.0)
+
+  def step(self, x, labels, rate):
+    """A step of gradient descent on the mean loss."""
+    slope = self._slope(x, labels)[2] / len(x)
+    by_margin = x.reshape(len(x), -1).T @ slope
+    self.matrix += rate * np.stack([by_margin, -by_margin], 1)
+    self.bias += rate * np.array([slope.sum(), -slope.sum()])
 
 
 def images(count: int, seed: int):
