@@ -1,6 +1,7 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files so that a reader never meets half of one, and nobody writes beside us."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
@@ -33,3 +34,30 @@ def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
   finally:
     if temporary is not None:
       temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, taken: str) -> Iterator[None]:
+  """Locks the file `path` for this process; the system frees it when the process ends.
+
+  Args:
+    path: A file to make for it, in a folder that exists.
+    taken: What the error says if another process has it.
+
+  Raises:
+    UserError: Another process has it, or the folder can't be written to.
+  """
+  try:
+    file = path.open("a")
+  except OSError as error:
+    raise UserError(
+      f"{path.parent} can't be written to ({error.strerror}): choose another folder"
+    ) from None
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UserError(taken) from None
+    except OSError:  # a file system without locks
+      pass
+    yield

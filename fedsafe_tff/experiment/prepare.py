@@ -115,6 +115,10 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     seed=config.seed,
   )
   clients = [parts.train[positions] for positions in dealt]
+  for label, name in enumerate(image_set.class_names):
+    without = sum(label not in image_set.labels[rows] for rows in clients)
+    if without:
+      log(f"{without} of {len(clients)} clients hold no image of class {name}")
   data_hash = image_set.content_hash()
   files = {
     shards.client_name(client): (image_set.images[rows], image_set.labels[rows])

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import datetime
-import fcntl
 import importlib.metadata
 import itertools
 import json
@@ -16,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import atomic_path, locked
 from fedsafe_tff.errors import UserError
 
 METRICS = (
@@ -64,7 +63,8 @@ def open_run_dir(config: Config) -> Iterator[pathlib.Path]:
       process works in it.
   """
   path = _make(config)
-  with _held(path):
+  taken = f"another process works in {path}: wait for its end, or choose another --run_dir"
+  with locked(path / _LOCK, taken):
     _check_config(path, config)
     yield path
 
@@ -118,21 +118,6 @@ def _make_new(path: pathlib.Path) -> pathlib.Path:
     except FileExistsError:
       continue
   raise AssertionError
-
-
-@contextlib.contextmanager
-def _held(path: pathlib.Path) -> Iterator[None]:
-  """Keeps the run folder for this process; the system frees it when the process ends."""
-  with (path / _LOCK).open("a") as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise UserError(
-        f"another process works in {path}: wait for its end, or choose another --run_dir"
-      ) from None
-    except OSError:  # a file system without locks
-      pass
-    yield
 
 
 def _new_name(config: Config) -> str:

@@ -11,13 +11,13 @@ what is deleted goes with all that came of it.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fedsafe_tff.config import Config
+from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.cells import Cell
@@ -122,19 +122,15 @@ class Cache:
     """
     try:
       self.folder.mkdir(parents=True, exist_ok=True)
-      file = (self.folder / ".lock").open("w")
     except OSError as error:
       raise UserError(
         f"--cache={self.folder} can't be written to ({error.strerror}): choose another folder"
       ) from None
-    with file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except OSError:
-        raise UserError(
-          f"another table or figure is being made with --cache={self.folder}: wait for it, or give "
-          "another --cache"
-        ) from None
+    taken = (
+      f"another table or figure is being made with --cache={self.folder}: wait for it, or give "
+      "another --cache"
+    )
+    with files.locked(self.folder / ".lock", taken):
       yield
 
 
