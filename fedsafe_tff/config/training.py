@@ -93,8 +93,9 @@ class TrainingConfig:
   )
   aggregator: str = setting(
     "mean",
-    "mean is Eq. 4; secure_sum (simulated), robust (zeroing and clipping), central_dp (clipping to "
-    "--clip_norm) and adaptive_dp (to a quantile) are TFF's own aggregators.",
+    "mean is Eq. 4; secure_sum (simulated; it bounds a coordinate times the client's images, at "
+    "first by 100), robust (zeroing and clipping), central_dp (clipping to --clip_norm) and "
+    "adaptive_dp (to a quantile) are TFF's own aggregators.",
     choices=("mean", "secure_sum", "robust", *_CENTRAL_DP),
     **_OURS,
   )
