@@ -114,13 +114,13 @@ def _cut_free(model, image_spec, weight_specs, training, name):
     captured[id(v.handle)]: v for v in model.non_trainable_weights if id(v.handle) in captured
   }
   _refuse_updates(graph_def, frozen, name)
-  constants: dict[str, tf.Tensor] = {}
+  constants: dict[str, np.ndarray] = {}
   reads, random_ops = {}, []
   for node in graph_def.node:
     if node.op in _READS:
       source = node.input[0].split(":")[0]
       if source in frozen:
-        constants[node.name] = tf.constant(frozen[source].numpy())
+        constants[node.name] = frozen[source].numpy()
         _make_placeholder(node, frozen[source].dtype)
         continue
       if source not in handle_of:
@@ -159,7 +159,7 @@ def _cut_free(model, image_spec, weight_specs, training, name):
 
   def pure(images, key, *weights):
     feeds = {image_input: images}
-    feeds |= {f"{read}:0": tf.identity(value) for read, value in constants.items()}
+    feeds |= {f"{read}:0": tf.constant(value) for read, value in constants.items()}
     for read, index in reads.items():
       feeds[f"{read}:0"] = weights[index]
     for number, op in enumerate(random_ops):

@@ -124,7 +124,7 @@ def test_initial_weights_are_those_of_keras_pretrained_or_drawn_from_the_seed():
   np.testing.assert_array_equal(first[-2], np.ones_like(first[-2]))
 
 
-def test_frozen_layers_are_constants():
+def test_frozen_layers_are_constants(runtime):
   def build(*_):
     made = keras_nets.batch_norm(small.SHAPE, 2)
     made.layers[1].moving_mean.assign(tf.constant([0.1, 0.2, 0.3, 0.4]))
@@ -138,6 +138,13 @@ def test_frozen_layers_are_constants():
   for training in (False, True):
     logits = model.apply(weights, X, seed=keys.root(1), training=training)
     np.testing.assert_allclose(logits, own(X, training=training), atol=1e-5)
+
+  @tff.tensorflow.computation(model.weight_specs())
+  def compute(values):
+    return model.apply(values, tf.constant(X.numpy()))
+
+  found = runtime.call(compute, [w.numpy() for w in weights])
+  np.testing.assert_allclose(found, own(X, training=False), atol=1e-5)
 
 
 @pytest.mark.parametrize(
