@@ -54,20 +54,21 @@ class Cache:
     return self.training(config) / "examples" / f"{name}.npz"
 
   def is_trained(self, config: Config) -> bool:
-    """Whether the training is complete.
+    """Whether the training is complete, with its model: an archive may have left that out.
 
     Raises:
       UserError: It was made with other settings, by a version with other defaults.
     """
     folder = self.training(config)
-    if "finished" not in read_json(folder / "manifest.json"):
+    if not read_json(folder / "manifest.json").get("finished"):
       return False
     if not identity.agrees(identity.training_config(config), read_json(folder / "config.json")):
       raise UserError(
         f"{folder} was trained with other defaults than this version has: delete it, or give "
         "another --cache"
       )
-    return True
+    # As TFF's FileProgramStateManager names the state of a round.
+    return (folder / "checkpoints" / f"program_state_{config.rounds}").is_dir()
 
   def find_evaluation(self, config: Config, eps: float) -> dict[str, Any] | None:
     """The stored evaluation; None where there is none, or one by another version's defaults."""

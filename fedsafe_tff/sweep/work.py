@@ -23,7 +23,7 @@ from fedsafe_tff.experiment.prepare import Prepared, prepare
 from fedsafe_tff.experiment.run import Stopped
 from fedsafe_tff.runtime import choose
 from fedsafe_tff.runtime.signals import StopRequest
-from fedsafe_tff.sweep import identity
+from fedsafe_tff.sweep import again, identity
 from fedsafe_tff.sweep.cache import Cache, read_json
 from fedsafe_tff.sweep.cells import Cell
 from fedsafe_tff.sweep.progress import SweepProgress
@@ -138,6 +138,7 @@ class _Group:
   def train(self, cell: Cell) -> None:
     """Trains, or continues."""
     self._check_stop()
+    again.begin(self.path, self._progress)
     started = time.monotonic()
     before = read_json(self.path / "manifest.json").get("training_seconds", 0.0)
     noise = self._noise(self._config)
@@ -159,6 +160,7 @@ class _Group:
     _check_finite(trainer.weights(state), "the trained model")
     self._state = state
     run_dir.write_manifest(self.path, finished=_now())
+    again.end(self.path, self._progress)
     self._progress.end()
 
   def attack(self, cell: Cell) -> None:
@@ -230,7 +232,10 @@ class _Group:
       checkpoints = loop.Checkpoints(self.path / "checkpoints", self._config.keep_checkpoints)
       state, number = checkpoints.newest(trainer.initialize())
       if number != self._config.rounds:
-        raise UserError(f"{self.path} has no checkpoint of its last round: delete it")
+        raise UserError(
+          f"the model in {self.path} can't be read: delete its checkpoints, and the same command "
+          "trains again"
+        )
       self._state = state
     return self._state
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -188,6 +189,41 @@ def test_one_missing_evaluation_is_made_alone(made, capsys, monkeypatch):
   after = tiny.read_json(file)
   assert after["result"] == before["result"]
   assert after["transfer_matrix"] == before["transfer_matrix"]
+
+
+def test_a_cache_without_models_trains_again_and_says_whether_it_is_the_same(
+  made, tmp_path, capsys
+):
+  """As from an archive: what is there stays, what lacks is made with a model that is made anew."""
+  shutil.copytree(
+    made / "sweep", tmp_path / "sweep", ignore=shutil.ignore_patterns("checkpoints", "*.npz")
+  )
+  numbers = rows(made / "table1" / "numbers.csv")
+  noised = next(r for r in numbers if r["method"] == "distributed_noise")
+  local = next(r for r in numbers if r["method"] == "local_adversarial_training")
+  for row in (noised, local):
+    (tmp_path / "sweep" / row["evaluation"]).unlink()
+  metrics = tmp_path / "sweep" / local["training"] / "metrics.csv"
+  text = metrics.read_text()
+  loss = tiny.rows(metrics)[-1]["train_loss"]
+  metrics.write_text(text.replace(loss, "9.5"))
+
+  assert table1.table1(words(tmp_path, "table1")) == 0
+  told = capsys.readouterr().out
+  assert told.count("holds no model: it is trained again") == 2
+  assert f"with another outcome than before (last round: train_loss 9.5, now {loss})" in told
+  manifests = {
+    row["method"]: tiny.read_json(tmp_path / "sweep" / row["training"] / "manifest.json")
+    for row in (noised, local)
+  }
+  before = tiny.read_json(made / "sweep" / noised["training"] / "manifest.json")
+  same = manifests["distributed_noise"]["trained_before"]
+  assert same["differs_now"] == [] and same["finished"] == before["finished"]
+  assert manifests["local_adversarial_training"]["trained_before"]["differs_now"] == ["train_loss"]
+  assert metrics.read_text().count(loss) == 1 and manifests["distributed_noise"]["finished"]
+  for row in (noised, local):
+    first, again = (tiny.read_json(f / "sweep" / row["evaluation"]) for f in (made, tmp_path))
+    assert again["result"] == first["result"]
 
 
 def test_a_study_takes_its_trainings_from_the_cache(made, capsys, monkeypatch):

@@ -27,6 +27,7 @@ def train(cache, cell):
   folder = cache.training(cell.config)
   write_json(folder / "config.json", identity.training_config(cell.config).as_dict())
   write_json(folder / "manifest.json", {"finished": "now", "training_seconds": 60.0})
+  (folder / "checkpoints" / f"program_state_{cell.config.rounds}").mkdir(parents=True)
 
 
 def attack(cache, cell, eps, asr=0.25, **more):
@@ -102,6 +103,15 @@ def test_an_unfinished_or_damaged_manifest_means_untrained(tmp_path, cache):
   assert not cache.is_trained(cell.config)
   train(cache, cell)
   (cache.training(cell.config) / "manifest.json").write_text('{"fin')
+  assert not cache.is_trained(cell.config)
+
+
+def test_without_the_model_of_the_last_round_it_is_untrained(tmp_path, cache):
+  [cell] = cells(tmp_path, "none")
+  train(cache, cell)
+  checkpoints = cache.training(cell.config) / "checkpoints"
+  [last] = checkpoints.iterdir()
+  last.rename(checkpoints / f"program_state_{cell.config.rounds - 1}")
   assert not cache.is_trained(cell.config)
 
 
