@@ -48,5 +48,5 @@ def test_numbers_are_those_of_their_evaluations(archive, path):
 
 def test_there_are_numbers():
   assert {path.parent.name for path in NUMBERS} >= {
-    "compute_dtype", "figure2", "figure3", "table1", "table2",
+    "compute_dtype", "eps_units", "examples", "figure2", "figure3", "sigma", "table1", "table2",
   }  # fmt: skip
