@@ -42,8 +42,8 @@ def _gone(pid: int, seconds: float = 10.0) -> bool:
   return False
 
 
-def _wait_until_it_computes(pid: int, seconds: float = 0.5) -> None:
-  """Into the middle of the call: before it the program compiles, and libraries swallow Ctrl-C."""
+def _wait_until_it_computes(pid: int, seconds: float = 3.0) -> None:
+  """Far into the call: before it the program compiles, and libraries swallow Ctrl-C."""
   worker = psutil.Process(pid)
   before = worker.cpu_times().user
   deadline = time.monotonic() + _LIMIT
