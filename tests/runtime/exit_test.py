@@ -53,8 +53,16 @@ def _wait_until_it_computes(pid: int, seconds: float = 3.0) -> None:
 
 
 def test_no_worker_survives(tmp_path):
+  programs: list[subprocess.Popen] = []
+  try:
+    _start_and_end(tmp_path, programs)
+  finally:  # a failure must not leave the others behind
+    for program in programs:
+      program.kill()
+
+
+def _start_and_end(tmp_path: pathlib.Path, programs: list[subprocess.Popen]) -> None:
   # All at once: each program spends its time importing TFF.
-  programs = []
   for number, (how, _, _) in enumerate(_ENDS):
     with (tmp_path / f"{number}.err").open("wb") as err:
       programs.append(
