@@ -66,9 +66,12 @@ def reduction(
   cell, comparison = found[best]
   lower = sum(certain and drop > 0 for drop, certain in zip(drops, sure))
   higher = sum(certain and drop < 0 for drop, certain in zip(drops, sure))
+  if drops[best] > 0:
+    most = f"Largest reduction: {drops[best]:.3f} of {comparison.first.mean:.3f}"
+  else:
+    most = f"No reduction: it adds at least {-drops[best]:.3f} to {comparison.first.mean:.3f}"
   evidence = [
-    f"Largest reduction: {drops[best]:.3f} of {comparison.first.mean:.3f}, {_name(cell)}, "
-    f"p {p_text(comparison.p)}, Holm {p_text(adjusted[best])}.",
+    f"{most}, {_name(cell)}, p {p_text(comparison.p)}, Holm {p_text(adjusted[best])}.",
     *_as_share(found),
     f"Lower in {sum(d > 0 for d in drops)}, higher in {sum(d < 0 for d in drops)} of {len(drops)} "
     f"cells; significantly lower in {lower}, significantly higher in {higher}.",
@@ -189,9 +192,9 @@ def _as_share(found) -> list[str]:
     for cell, comparison in found
     if comparison.first.mean >= _RATIO_FLOOR
   ]
-  if not shares:
+  share, cell = max(shares, key=lambda pair: pair[0], default=(0.0, None))
+  if share <= 0:
     return []
-  share, cell = max(shares, key=lambda pair: pair[0])
   return [f"As a share of the rate it is {share:.0%} at most, {_name(cell)}."]
 
 

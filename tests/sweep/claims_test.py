@@ -62,6 +62,12 @@ def test_the_share_may_be_largest_in_another_cell():
   assert "it is 75% at most, glioma, eps 0.01" in evidence[1]
 
 
+def test_where_nothing_is_reduced_the_smallest_increase_stands():
+  evidence = reduction(0.60).evidence
+  assert evidence[0].startswith("No reduction: it adds at least 0.098 to 0.522, glioma, eps 0.05")
+  assert evidence[1].startswith("Lower in 0, higher in 1 of 1 cells")
+
+
 def test_a_smaller_but_certain_reduction_holds_in_part():
   assert reduction(0.46).verdict == PARTLY
 
