@@ -15,6 +15,7 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.examples import triptych
+from fedsafe_tff.evaluation.leak import accuracy_by_copy
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.experiment import run_dir as run_dir_lib
@@ -87,6 +88,15 @@ def clean_accuracies(
   for index, model in enumerate([weights, *copies]):
     found[index] = accuracy(model) if first[index] == index else found[first[index]]
   return found[0], [found[index + 1] for index in range(len(copies))]
+
+
+def leak(
+  scorer: Scorer, prepared: Prepared, weights: Sequence[np.ndarray]
+) -> dict[str, float | int]:
+  """The global model's accuracy on evaluation images with and without a copy in training."""
+  predicted = scorer.predict(weights, prepared.images("evaluation")[0])
+  images, parts = prepared.image_set, prepared.parts
+  return accuracy_by_copy(images.labels, predicted, images.groups, parts.train, parts.evaluation)
 
 
 def _evaluation_key(config: Config):

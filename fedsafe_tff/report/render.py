@@ -66,8 +66,8 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  """Writes a CSV file with the columns of the first row; None becomes an empty cell."""
+  """Writes a CSV file with the columns of all rows; None becomes an empty cell."""
   with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-    writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+    writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fedsafe_tff.config import Config
 from fedsafe_tff.report import render
-from fedsafe_tff.sweep import robustness_claims, statistics
+from fedsafe_tff.sweep import leak, robustness_claims, statistics
 from fedsafe_tff.sweep.cells import METHODS, Cell, make_cell
 from fedsafe_tff.sweep.claim import DEFENDED, DEFINITION
 from fedsafe_tff.sweep.report import Report, Section, overview, write_tables
@@ -49,6 +49,9 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
     Section(f"Study: {request.study}", STUDIES[request.study][0] + "\n"),
     _changed(results, folder),
   ]
+  worth = leak.section(results, folder)
+  if worth is not None:
+    sections.append(worth)
   if results.select(method=DEFENDED[0]) and results.select(method=DEFENDED[1]):
     sections.append(_verdicts(results))
   return Report((*sections, overview(results, folder)))

@@ -112,7 +112,7 @@ class Cache:
       "training": str(file.parents[1].relative_to(self.folder)),
       "git_commit": found["git_commit"],
     }
-    return labels | numbers | facts | origin
+    return labels | numbers | facts | found.get("leak", {}) | origin
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:

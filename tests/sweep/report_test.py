@@ -5,11 +5,12 @@ import csv
 import PIL.Image
 import pytest
 
-from fedsafe_tff.sweep import ablation, figure2, figure3, page, table1, table2
+from fedsafe_tff.sweep import ablation, figure2, figure3, leak, page, table1, table2
 from fedsafe_tff.sweep.adaptation_claims import share_name
 from fedsafe_tff.sweep.report import LEGEND, overview
+from fedsafe_tff.sweep.results import Results
 from tests.sweep import synthetic
-from tests.sweep.synthetic import ADVERSARIAL, NOISE, many, results
+from tests.sweep.synthetic import ADVERSARIAL, NOISE, many, results, row
 
 TABLE1 = results(*(
   many(method, own, other, task=task, eps=eps, spread=0.001 * step)
@@ -172,6 +173,28 @@ def test_an_ablation_shows_what_changes_and_what_the_claims_come_to(tmp_path):
     ("10 clients", "all images", "holds in part"),
     ("10 clients", "images that the model gets right", "holds in part"),
   ]
+
+
+def test_the_worth_of_a_leak_is_shown_where_there_is_one(tmp_path):
+  rows = results(*(
+    [
+      row("none", variant=variant, seed=seed, **(worth if variant == "published" else {}))
+      for variant in ("grouped", "published")
+    ]
+    for seed, worth in enumerate((
+      {"copied_images": 90, "copied_accuracy": 0.9, "other_images": 10, "other_accuracy": 0.6},
+      {"copied_images": 80, "copied_accuracy": 0.8, "other_images": 20, "other_accuracy": 0.7},
+    ))
+  ))
+  report = ablation.report(synthetic.request(tmp_path, "ablation", study="split"), rows, tmp_path)
+  assert [section.title for section in report.sections][1:3] == [
+    "Against: grouped", "What the leak is worth",
+  ]
+  assert "| glioma | undefended | published | 85 | 15 | 0.850 ± " in report.sections[2].text
+  [told] = read_csv(tmp_path / "leak.csv")
+  assert float(told["copied"]) == pytest.approx(0.85) and told["seeds"] == "2"
+  assert float(told["difference"]) == pytest.approx(0.2)
+  assert leak.section(Results(rows.select(variant="grouped")), tmp_path) is None
 
 
 def test_a_size_in_other_units_is_told(tmp_path):
