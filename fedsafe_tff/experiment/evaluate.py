@@ -91,12 +91,16 @@ def clean_accuracies(
 
 
 def leak(
-  scorer: Scorer, prepared: Prepared, weights: Sequence[np.ndarray]
+  config: Config, scorer: Scorer, prepared: Prepared, weights: Sequence[np.ndarray]
 ) -> dict[str, float | int]:
-  """The global model's accuracy on evaluation images with and without a copy in training."""
+  """The global model's accuracy on evaluation images with and without a copy that it learnt from.
+
+  It learns from the clients' images and, where the server adapts it, from the server's.
+  """
   predicted = scorer.predict(weights, prepared.images("evaluation")[0])
   images, parts = prepared.image_set, prepared.parts
-  return accuracy_by_copy(images.labels, predicted, images.groups, parts.train, parts.evaluation)
+  learnt = np.concatenate([parts.train, parts.adaptation]) if config.adapts else parts.train
+  return accuracy_by_copy(images.labels, predicted, images.groups, learnt, parts.evaluation)
 
 
 def _evaluation_key(config: Config):

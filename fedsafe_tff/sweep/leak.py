@@ -11,8 +11,8 @@ _NOTE = (
   "Two splits evaluate different images, so that the accuracies above do not tell the leak from "
   "how hard these are. Here both kinds are test images of one split. Accuracy is the global "
   "model's, averaged over the classes; *copied* images have an exact or near copy among those that "
-  "the clients train on, the others' copies, if any, fell to adaptation and validation. "
-  "Difference: copied less others, by seed.\n\n"
+  "it learnt from: the clients' and, where the server adapts it, the server's. The others' copies, "
+  "if any, fell to parts that it did not see. Difference: copied less others, by seed.\n\n"
 )
 
 

@@ -193,7 +193,7 @@ class _Group:
         "attacked_images": len(evaluate.attacked_images(config, self._prepared)[1]),
         "transfer_matrix": result.rows(),
         "adapted": self._cache.adapted(config).name if config.adapts else None,
-        "leak": evaluate.leak(scorer, self._prepared, weights),
+        "leak": evaluate.leak(config, scorer, self._prepared, weights),
         "noise": {"downlink_sigma": self._noise(config).downlink_sigma},
         "data_hash": self._prepared.data_hash,
         "seconds": round(time.monotonic() - started, 2),
