@@ -32,7 +32,9 @@ class Variant:
 
 # The others keep a preset's own smallest client, and so share its trainings.
 _SMALL = {"min_client_images": 5}
-_CONSTANT = {"learning_rate_schedule": "constant", "gradient_clip": 0.0}
+# At the presets' rates a network that has no clipping of gradients dies in the first round.
+_RATE = {"learning_rate": 0.01}
+_CONSTANT = {**_RATE, "learning_rate_schedule": "constant", "gradient_clip": 0.0}
 
 STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   "split": (
@@ -115,16 +117,16 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   ),
   "dp_fed_avg": (
     "TFF's DP-FedAvg (central noise on clipped updates) beside the paper's noise at the clients, "
-    "both without a defence and with the settings that both have: a constant rate, no clipping of "
-    "gradients. The noise multiplier is that over the clipping norm 1.",
+    "both without a defence and with the settings that both have: a constant rate (0.01), no "
+    "clipping of gradients. The noise multiplier is that over the clipping norm 1.",
     (
       Variant("no DP", _CONSTANT, ("none",), dp=False),
       Variant("clients' noise", _CONSTANT, ("none",), dp=True),
-      Variant("TFF, no DP", {"algorithm": "tff_fed_avg"}, ("none",), dp=False),
+      Variant("TFF, no DP", {**_RATE, "algorithm": "tff_fed_avg"}, ("none",), dp=False),
       *(
         Variant(
           f"TFF, multiplier {z:g}",
-          {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0, "dp_noise_multiplier": z},
+          {**_RATE, "algorithm": "tff_dp_fed_avg", "clip_norm": 1.0, "dp_noise_multiplier": z},
           ("none",),
           dp=False,
         )
