@@ -107,6 +107,8 @@ class Cache:
     }
     numbers = {k: v for k, v in found["result"].items() if k != "eps"}
     facts = {k: found[k] for k in ("clean_accuracy_global", "majority_class", "attacked_images")}
+    copies = found["clean_accuracy_clients"]
+    facts["clean_accuracy_all"] = sum(copies) / len(copies)  # of all images, attacked or not
     origin = {
       "evaluation": str(file.relative_to(self.folder)),
       "training": str(file.parents[1].relative_to(self.folder)),

@@ -35,6 +35,7 @@ def attack(cache, cell, eps, asr=0.25, **more):
     "config": identity.evaluation_config(cell.config, eps).as_dict(),
     "result": {"attack": "pgd", "eps": eps, "clean_accuracy": 0.9, "asr_self": asr},
     "clean_accuracy_global": 0.91,
+    "clean_accuracy_clients": [0.90, 0.94],
     "majority_class": 0.6,
     "attacked_images": 29,
     "git_commit": "abc",
@@ -51,6 +52,7 @@ def test_rows_say_where_every_number_is_from(tmp_path, cache):
     "phantom", "distributed_noise", 0, 0.02,
   )
   assert row["asr_self"] == 0.5 and row["clean_accuracy_global"] == 0.91
+  assert row["clean_accuracy_all"] == pytest.approx(0.92)
   assert (cache.folder / row["evaluation"]).is_file()
   assert row["training"] == f"trainings/{identity.training_name(cell.config)}"
   assert row["evaluation"].startswith(row["training"] + "/evaluations/")

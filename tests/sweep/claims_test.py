@@ -122,7 +122,7 @@ def test_collapsed_models_decide_nothing():
 
 def test_one_collapsed_seed_is_left_out_and_the_others_count():
   noise = many(NOISE, 0.55, 0.3, spread=0.01)
-  noise[2] |= {"asr_self": 0.0, "clean_accuracy": 0.6}
+  noise[2] |= {"asr_self": 0.0, "clean_accuracy_all": 0.6}
   claim = robustness_claims.reduction(
     results(many(ADVERSARIAL, 0.5, 0.3, spread=0.011), noise), "asr_self", 0.08
   )

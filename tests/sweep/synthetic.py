@@ -11,7 +11,7 @@ ADVERSARIAL, NOISE = "server_adversarial_training", "distributed_noise"
 
 def row(method, *, task="glioma", variant="", seed=0, eps=0.05, own=0.4, other=0.2, **values):
   """A row; `own` and `other` are the self- and the avg-ASR."""
-  return {
+  made = {
     "task": task,
     "method": method,
     "variant": variant,
@@ -35,6 +35,7 @@ def row(method, *, task="glioma", variant="", seed=0, eps=0.05, own=0.4, other=0
     "training": "trainings/x",
     "git_commit": "abc",
   } | values
+  return {"clean_accuracy_all": made["clean_accuracy"]} | made
 
 
 def many(method, own, other, *, seeds=range(5), spread=0.0, **keywords):
