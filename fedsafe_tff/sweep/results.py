@@ -1,6 +1,7 @@
 """The rows of a sweep, asked by task, method, variant and size."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -91,8 +92,10 @@ def _means(
   """Means over `places`, by default all that occur, of the seeds that have all of them."""
   if places is None:
     places = {place for values in found.values() for place in values}
+  # In a set's order a plain sum would end in other last bits from process to process, and a mean
+  # that is halfway between two roundings in another digit.
   return {
-    seed: sum(values[place] for place in places) / len(places)
+    seed: math.fsum(values[place] for place in places) / len(places)
     for seed, values in found.items()
     if places and places <= values.keys()
   }
