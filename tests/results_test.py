@@ -8,6 +8,12 @@ import tarfile
 import pytest
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
+METHODS = (
+  "none",
+  "server_adversarial_training",
+  "distributed_noise",
+  "local_adversarial_training",
+)
 NUMBERS = sorted(RESULTS.glob("*/numbers.csv"))
 
 
@@ -48,5 +54,29 @@ def test_numbers_are_those_of_their_evaluations(archive, path):
 
 def test_there_are_numbers():
   assert {path.parent.name for path in NUMBERS} >= {
-    "compute_dtype", "eps_units", "examples", "figure2", "figure3", "sigma", "table1", "table2",
+    "clients", "compute_dtype", "dirichlet", "dp_fed_avg", "eps_units", "examples", "figure2",
+    "figure3", "sigma", "split", "steps", "table1", "table2",
   }  # fmt: skip
+
+
+def test_the_readme_tells_what_table1_has():
+  with (RESULTS / "table1" / "all_cells.csv").open(newline="") as file:
+    cells = {(row["task"], row["method"], row["eps"]): row for row in csv.DictReader(file)}
+  readme = (RESULTS.parents[1] / "README.md").read_text().splitlines()
+  tasks = ("| glioma |", "| meningioma |", "| pathology |")
+  told = [line for line in readme if line.startswith(tasks)]
+  for line in told:
+    task, eps, *numbers, accuracies = (part.strip() for part in line.strip("|").split("|"))
+    rows = [cells[task, method, eps] for method in METHODS]
+    assert accuracies == ", ".join(f"{float(row['clean_accuracy']):.2f}" for row in rows)
+    none, server, noise, local = rows
+    expected = [
+      (none, "asr_self"),
+      (server, "asr_self"),
+      (noise, "asr_self"),
+      (noise, "asr_avg"),
+      (local, "asr_self"),
+    ]
+    for number, (row, name) in zip(numbers, expected, strict=True):
+      assert number == f"{float(row[name]):.2f} ± {float(row[f'{name}_half_width']):.2f}", line
+  assert len(told) == 6
