@@ -101,7 +101,9 @@ def build_client_data(
       rows = order[position * batch_size : (position + 1) * batch_size]
       x = tf.cast(tf.gather(images, rows), tf.float32) / 255.0
       if augment:
-        x = augment_images(x, keys.fold(key, keys.AUGMENT, step), augment)
+        changed = augment_images(x, keys.fold(key, keys.AUGMENT, step), augment)
+        # A rotation forgets the static shape, which TFF compares with the model's.
+        x = tf.ensure_shape(changed, [None, *model.input_shape])
       return (x, keys.fold(key, keys.DROPOUT, step)), tf.gather(labels, rows)
 
     return tf.data.Dataset.range(tf.cast(epochs * steps_per_epoch, tf.int64)).map(batch)

@@ -49,11 +49,11 @@ def same(left, right, **tolerance):
 @pytest.mark.parametrize("upload", ["weights", "update"])
 def test_our_stages_are_tffs_weighted_fed_avg(runtime, shard_store, upload):
   """No defence, no noise; same batches, dropout masks and initial weights."""
-  settings = {"augment": ("flip",), "epochs": 2, "upload": upload, "momentum": 0.5}
+  settings = {"augment": ("flip", "rotate"), "epochs": 2, "upload": upload, "momentum": 0.5}
   state, metrics = rounds(runtime, build(shard_store, settings=settings))
   process = baselines.build_baseline(
     "tff_fed_avg", MODEL, shard_dir=shard_store.directory, epochs=2, batch_size=8,
-    learning_rate=0.05, momentum=0.5, augment=("flip",), num_clients=3, seed=5,
+    learning_rate=0.05, momentum=0.5, augment=("flip", "rotate"), num_clients=3, seed=5,
   )
   theirs = runtime.call(process.initialize)
   for index in range(2):
