@@ -43,7 +43,7 @@ def _gone(pid: int, seconds: float = 10.0) -> bool:
 
 
 def _wait_until_it_computes(pid: int, seconds: float = 3.0) -> None:
-  """Far into the call: before it the program compiles, and libraries swallow Ctrl-C."""
+  """The signal is to meet a program that waits for its worker, not one that still compiles."""
   worker = psutil.Process(pid)
   before = worker.cpu_times().user
   deadline = time.monotonic() + _LIMIT

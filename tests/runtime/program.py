@@ -3,6 +3,7 @@
 It prints the worker's process id, then leaves in the way `HOW` names or waits to be ended.
 """
 
+import signal
 import sys
 import time
 
@@ -25,6 +26,8 @@ def endless(x):
 
 
 def main(log_path: str, how: str) -> None:
+  # A shell that starts the tests in the background has them, and so this, ignore Ctrl-C.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   runtime = NativeRuntime(log_path)
   runtime.__enter__()  # no `with`: whatever ends the program must also end the worker
   assert runtime.call(increment, 41) == 42
