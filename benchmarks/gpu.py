@@ -6,7 +6,7 @@ One command of under 8 minutes for whoever has an NVIDIA GPU, with `requirements
 time, agreement with the bare loop (*apart*, as a share of the round's step), share of the card's
 matrix rate (TensorFlow multiplies float32 matrices in TF32 on newer cards), and the utilisation and
 memory that `nvidia-smi` reports meanwhile. The device runtime takes all GPUs there are, the bare
-loop the first.
+loop the first. --xla adds the bare loop with its gradient compiled by XLA.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from fedsafe_tff.errors import UserError
 
 _DTYPES = ("float32", "bfloat16")
 _BARE, _OURS = "bare loop, {}", "device runtime, {}"
+_XLA = "bare loop in XLA, {}"
 # TF32 keeps 10 bits of a mantissa, and which algorithm multiplies is measured anew in each graph.
 _TOLERANCE = {"float32": 0.1, "bfloat16": 0.5}
 _WARMUP = 2
@@ -28,10 +29,11 @@ def gpu(arguments: Sequence[str]) -> int:
   """Measures and writes the page; returns the exit code."""
   begun = time.monotonic()
   parser = options.parser("gpu", __doc__)
-  parser.set_defaults(conv_widths="wide")
+  parser.set_defaults(conv_widths="wide", batch_size=100)
   parser.add_argument("--clients", type=options.at_least(1), default=3)
   parser.add_argument("--images_per_client", type=options.at_least(1), default=950)
   parser.add_argument("--dtypes", type=options.names(*_DTYPES), default=_DTYPES)
+  parser.add_argument("--xla", action="store_true", help="more contenders, see above")
   parser.add_argument("--minutes", type=options.at_least(1), default=7, help="leaves out repeats")
   parser.add_argument(
     "--without_gpu", action="store_true", help="try it on CPU devices where there is no GPU"
@@ -80,6 +82,7 @@ def gpu(arguments: Sequence[str]) -> int:
     facts={"devices": ", ".join(devices)} | _card_facts(bfloat16),
     tables=[(heading, busy)] if busy else [],
     tolerance=_TOLERANCE,
+    unlike=[_XLA.format(dtype) for dtype in values.dtypes],
   )
 
 
@@ -93,6 +96,10 @@ def _contenders(values, work, clients, store, runtime) -> dict:
     found[_OURS.format(dtype)] = ours.OurRound(
       runtime, model, store, len(clients), batch_size=work.batch_size
     )
+    if values.xla:
+      found[_XLA.format(dtype)] = bare.BareRound(
+        model, clients, batch_size=work.batch_size, xla=True
+      )
   return found
 
 

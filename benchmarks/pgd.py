@@ -1,8 +1,8 @@
-"""PGD-10 in images per second, against cleverhans, Foolbox and ART and the floor.
+"""PGD in images per second, against cleverhans, Foolbox and ART and the floor.
 
 python -m benchmarks.pgd {--data_dir=FOLDER | --synthetic} [--flag=value ...]
 
-The floor is ten bare input gradients: a compiled function, called ten times. Ours is `craft`,
+The floor is the bare input gradients: a compiled function, called once a step. Ours is `craft`,
 compiled once, as the evaluation uses it; the libraries run as their documentation shows, on the
 same network in Keras, in float32. All attack the same images from the same start with the same
 step. *unlike ours* is the share of pixels that differ from ours in float32: Foolbox and ART run the
@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from benchmarks import options
 from experiments import main
 
-_STEPS = 10
 _EPS = 0.05
 _DTYPES = ("float32", "bfloat16")
 _LIBRARIES = ("cleverhans", "foolbox", "art")
-_OURS, _FLOOR = "ours, {}", "ten input gradients, {}"
+_OURS, _FLOOR = "ours, {}", "input gradients, {}"
 _TOLERANCE = 0.2
 
 
@@ -27,36 +26,41 @@ def pgd(arguments: Sequence[str]) -> int:
   """Measures and writes the page; returns the exit code."""
   parser = options.parser("pgd", __doc__)
   parser.add_argument("--images", type=options.at_least(1), default=128, help="to attack")
+  parser.add_argument("--steps", type=options.at_least(1), default=10, help="of PGD")
   parser.add_argument("--attack_batches", type=options.numbers, default=(32, 128))
   parser.add_argument("--libraries", type=options.names(*_LIBRARIES), default=_LIBRARIES)
   values = parser.parse_args(arguments)
   from benchmarks import measure
   from benchmarks import workload as workload_lib
   from benchmarks.page import Page, rate
+  from fedsafe_tff.runtime import gpus
 
+  gpus.configure()
   work = workload_lib.load(values, values.images)
   images, labels = work.clients(1, values.images)[0]
   page = Page("pgd", __doc__.split("\n\n", 2)[2], arguments)
   rows, agree = [], True
   for batch_size in values.attack_batches:
     batches = _batches(images, labels, batch_size)
-    attacks = _attacks(work, values.libraries)
+    attacks = _attacks(work, values.libraries, values.steps)
     contenders = {name: _Contender(attack, batches) for name, attack in attacks.items()}
     seconds = measure.interleaved(contenders, values.repeats, log=workload_lib.say)
     reference = contenders[_OURS.format("float32")].made
     for name in attacks:
       apart = None
-      if not name.startswith("ten"):
+      if not name.startswith("input"):
         apart = float((contenders[name].made != reference).mean())
         agree &= apart <= _TOLERANCE or name == _OURS.format("bfloat16")
       rows.append(_row(name, batch_size, seconds, apart, values.images))
-  fp32 = measure.matrix_rate()
-  flops = _STEPS * work.flops.input_gradient
+  fp32 = measure.matrix_rate(size=8192 if gpus.visible() else 4096)
+  flops = values.steps * work.flops.input_gradient
   for row in rows:
     row.insert(-1, f"{100 * row.pop(2) * flops / fp32:.0f} %")
   page.machine(
     images=work.describe(),
-    attack=f"PGD-{_STEPS} on {values.images} images, eps {_EPS}, {flops / 1e9:.3g} GFLOP per image",
+    devices=", ".join(gpus.describe(device) for device in gpus.device_names()),
+    attack=f"PGD-{values.steps} on {values.images} images, eps {_EPS}, {flops / 1e9:.3g} GFLOP per "
+    "image",
     float32_matrix_rate=rate(fp32),
     repeats=f"{values.repeats}, interleaved; median (least-greatest), of ratios too",
   )
@@ -120,7 +124,7 @@ class _Contender:
     self.made = np.concatenate([np.asarray(self._attack(x, y)) for x, y in self._batches])
 
 
-def _attacks(work, libraries: Sequence[str]) -> dict:
+def _attacks(work, libraries: Sequence[str], steps: int) -> dict:
   """Functions of (images, labels); fresh ones, whose graphs fit the batches to come."""
   from benchmarks import keras_cnn, rounds
 
@@ -131,13 +135,13 @@ def _attacks(work, libraries: Sequence[str]) -> dict:
   keras_model.set_weights(weights)
   attacks = {}
   for dtype in _DTYPES:
-    floor, ours = _own(work.model(dtype), weights)
+    floor, ours = _own(work.model(dtype), weights, steps)
     attacks[_FLOOR.format(dtype)], attacks[_OURS.format(dtype)] = floor, ours
   made = {"cleverhans": _cleverhans, "foolbox": _foolbox, "art": _art}
-  return attacks | {name: made[name](keras_model, work) for name in libraries}
+  return attacks | {name: made[name](keras_model, work, steps) for name in libraries}
 
 
-def _own(model, weights):
+def _own(model, weights, steps: int):
   import tensorflow as tf
 
   from fedsafe_tff import keys
@@ -145,7 +149,7 @@ def _own(model, weights):
   from fedsafe_tff.attacks.spec import AttackSpec
 
   weights = tuple(tf.constant(weight) for weight in weights)
-  spec = AttackSpec("pgd", _EPS, steps=_STEPS)
+  spec = AttackSpec("pgd", _EPS, steps=steps)
   key = keys.root(0)
 
   @tf.function
@@ -161,14 +165,14 @@ def _own(model, weights):
     return tape.gradient(losses, x)
 
   def floor(x, y):
-    for _ in range(_STEPS):
+    for _ in range(steps):
       found = gradient(weights, x, y)
     return found
 
   return floor, lambda x, y: ours(weights, x, y)
 
 
-def _cleverhans(keras_model, work):
+def _cleverhans(keras_model, work, steps: int):
   del work
   import numpy as np
   from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
@@ -178,8 +182,8 @@ def _cleverhans(keras_model, work):
       keras_model,
       x,
       _EPS,
-      _EPS / _STEPS,
-      _STEPS,
+      _EPS / steps,
+      steps,
       np.inf,
       clip_min=0.0,
       clip_max=1.0,
@@ -191,18 +195,18 @@ def _cleverhans(keras_model, work):
   return attack
 
 
-def _foolbox(keras_model, work):
+def _foolbox(keras_model, work, steps: int):
   del work
   import foolbox
 
   model = foolbox.TensorFlowModel(keras_model, bounds=(0, 1))
   attack = foolbox.attacks.LinfProjectedGradientDescentAttack(
-    abs_stepsize=_EPS / _STEPS, steps=_STEPS, random_start=False
+    abs_stepsize=_EPS / steps, steps=steps, random_start=False
   )
   return lambda x, y: attack.run(model, x, y, epsilon=_EPS)
 
 
-def _art(keras_model, work):
+def _art(keras_model, work, steps: int):
   from art.attacks.evasion import ProjectedGradientDescent
   from art.estimators.classification import TensorFlowV2Classifier
 
@@ -220,8 +224,8 @@ def _art(keras_model, work):
     made = ProjectedGradientDescent(
       classifier,
       eps=_EPS,
-      eps_step=_EPS / _STEPS,
-      max_iter=_STEPS,
+      eps_step=_EPS / steps,
+      max_iter=steps,
       num_random_init=0,
       batch_size=len(y),
       verbose=False,

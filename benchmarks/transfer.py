@@ -35,10 +35,12 @@ def transfer(arguments: Sequence[str]) -> int:
   from benchmarks import measure
   from benchmarks import workload as workload_lib
   from benchmarks.page import Page, rate
+  from fedsafe_tff.runtime import gpus
 
+  gpus.configure()
   work = workload_lib.load(values, values.images)
   images, labels = work.clients(1, values.images)[0]
-  fp32 = measure.matrix_rate()
+  fp32 = measure.matrix_rate(size=8192 if gpus.visible() else 4096)
   rows, agree = [], True
   for count in values.copies:
     sides = _Sides(work.model(values.compute_dtype), images, labels, count, values.pairs)
@@ -66,6 +68,7 @@ def transfer(arguments: Sequence[str]) -> int:
   page = Page("transfer", __doc__.split("\n\n", 2)[2], arguments)
   page.machine(
     images=work.describe(),
+    devices=", ".join(gpus.describe(device) for device in gpus.device_names()),
     attack=f"PGD-{_STEPS} on {values.images} images, eps {_EPS}, copies noised with {_SIGMA}, "
     f"{values.compute_dtype}",
     measured_pairs=f"at most {values.pairs}",
