@@ -83,7 +83,7 @@ def from_keras(
     return tuple(tf.constant(value) for value in values)
 
   def apply(weights, images, key, training):
-    key = tf.zeros([2], tf.int32) if key is None else key
+    key = keys.root(0) if key is None else key
     return passes[training](images, key, *weights)
 
   return FunctionalModel(
@@ -174,7 +174,7 @@ def _cut_free(model, image_spec, weight_specs, training, name):
     )
     return logits
 
-  return tf.compat.v1.wrap_function(pure, [image_spec, tf.TensorSpec([2], tf.int32), *weight_specs])
+  return tf.compat.v1.wrap_function(pure, [image_spec, keys.SPEC, *weight_specs])
 
 
 def _refuse_updates(graph_def, frozen, name):
