@@ -5,7 +5,8 @@ python -m benchmarks.gpu {--data_dir=FOLDER | --synthetic} [--flag=value ...]
 One command of under 8 minutes for whoever has an NVIDIA GPU, with `requirements-gpu.txt` installed:
 time, agreement with the bare loop (*apart*, as a share of the round's step), share of the card's
 matrix rate (TensorFlow multiplies float32 matrices in TF32 on newer cards), and the utilisation and
-memory that `nvidia-smi` reports meanwhile. The device runtime takes all GPUs there are, the bare
+memory that `nvidia-smi` reports meanwhile (TensorFlow keeps what it once took: its own peak, at most
+in use after the warm-up, stands beside it). The device runtime takes all GPUs there are, the bare
 loop the first. --xla adds the bare loop with its gradient compiled by XLA.
 """
 
@@ -55,8 +56,12 @@ def gpu(arguments: Sequence[str]) -> int:
     store = work.store(clients)
     contenders = _contenders(values, work, clients, store, runtime)
     utilisation = stack.enter_context(Utilisation())
+    peaks: dict[str, float] = {}
     seconds = measure.interleaved(
-      {name: utilisation.watched(name, made) for name, made in contenders.items()},
+      {
+        name: utilisation.watched(name, _with_peak(name, made, peaks))
+        for name, made in contenders.items()
+      },
       values.repeats,
       warmup=_WARMUP,
       until=begun + 60 * values.minutes,
@@ -65,7 +70,8 @@ def gpu(arguments: Sequence[str]) -> int:
     weights = {name: contender.weights for name, contender in contenders.items()}
     devices = runtime.devices
   busy = utilisation.rows(_WARMUP)
-  heading = ["contender", "GPU", "utilisation", "MiB at most"]
+  heading = ["contender", "GPU", "utilisation", "MiB at most", "TensorFlow's peak, GPU 0"]
+  busy = [[*row, f"{peaks[row[0]]:.0f}" if row[0] in peaks else "-"] for row in busy]
   notes = [] if gpus.visible() else ["**No GPU**: these figures are those of logical CPU devices."]
   bfloat16 = measure.matrix_rate("bfloat16", size=8192) if gpus.visible() else None
   return rounds.publish(
@@ -84,6 +90,23 @@ def gpu(arguments: Sequence[str]) -> int:
     tolerance=_TOLERANCE,
     unlike=[_XLA.format(dtype) for dtype in values.dtypes],
   )
+
+
+def _with_peak(name: str, contender, peaks: dict[str, float]):
+  """The contender; the most MiB that TensorFlow used on the first GPU in its last run is kept."""
+  import tensorflow as tf
+
+  from fedsafe_tff.runtime import gpus
+
+  if not gpus.visible():
+    return contender
+
+  def run() -> None:
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    contender()
+    peaks[name] = tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+
+  return run
 
 
 def _contenders(values, work, clients, store, runtime) -> dict:

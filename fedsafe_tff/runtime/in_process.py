@@ -177,6 +177,11 @@ def failure(error: tf.errors.OpError, where: str) -> ComputationFailed:
   advice = ""
   if isinstance(error, tf.errors.ResourceExhaustedError):
     advice = "; memory is short: lower --batch_size or the number of clients side by side"
+  elif "DNN library is not found" in error.message:
+    advice = (
+      "; TensorFlow can't open cuDNN, mostly because another process holds the card's memory: look "
+      "at nvidia-smi, and give each its part with --gpu_memory_limit"
+    )
   said = operation_message(error.message)
   return ComputationFailed(f"{where}: {type(error).__name__}: {said}{advice}")
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runtime import gpus
+from fedsafe_tff.runtime import gpus, in_process
 from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.runtime.failures import ComputationFailed
 from fedsafe_tff.runtime.parts import LoadedPart
@@ -227,3 +227,16 @@ def test_memory_growth_or_a_limit_is_set_for_every_gpu(monkeypatch):
   monkeypatch.setattr(tf.config.experimental, "set_memory_growth", too_late)
   with pytest.raises(UserError, match="already initialized"):
     gpus.configure()
+
+
+@pytest.mark.parametrize(
+  "kind, message, advice",
+  [
+    (tf.errors.ResourceExhaustedError, "OOM when allocating", "lower --batch_size"),
+    # What TensorFlow says on a card whose memory another process holds.
+    (tf.errors.UnimplementedError, "DNN library is not found.", "--gpu_memory_limit"),
+  ],
+)
+def test_failures_of_memory_say_what_to_do(kind, message, advice):
+  said = str(in_process.failure(kind(None, None, message), "client 0, stage work"))
+  assert said.startswith("client 0, stage work: ") and advice in said
