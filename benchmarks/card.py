@@ -75,7 +75,9 @@ def _run(step: str, command: list[str], values: argparse.Namespace) -> tuple[int
 
 def _command(step: str, values: argparse.Namespace) -> list[str]:
   out = values.out
-  images = [f"--data_dir={values.data_dir}", "--task=meningioma"] if values.data_dir else ["--synthetic"]
+  images = ["--synthetic"]
+  if values.data_dir:
+    images = [f"--data_dir={values.data_dir}", "--task=meningioma"]
   cache = f"--cache_dir={out}/cache"
   # The wide network is the paper's, and so is its batch of 100.
   wide = [*images, cache, "--conv_widths=wide", "--batch_size=100"]

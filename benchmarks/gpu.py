@@ -5,9 +5,9 @@ python -m benchmarks.gpu {--data_dir=FOLDER | --synthetic} [--flag=value ...]
 One command of under 8 minutes for whoever has an NVIDIA GPU, with `requirements-gpu.txt` installed:
 time, agreement with the bare loop (*apart*, as a share of the round's step), share of the card's
 matrix rate (TensorFlow multiplies float32 matrices in TF32 on newer cards), and the utilisation and
-memory that `nvidia-smi` reports meanwhile (TensorFlow keeps what it once took: its own peak, at most
-in use after the warm-up, stands beside it). The device runtime takes all GPUs there are, the bare
-loop the first. --xla adds the bare loop with its gradient compiled by XLA.
+memory that `nvidia-smi` reports meanwhile. TensorFlow keeps what it once took, so that its own peak
+stands beside it. The device runtime takes all GPUs there are, the bare loop the first. --xla adds
+the bare loop with its gradient compiled by XLA.
 """
 
 import contextlib
