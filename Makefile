@@ -3,6 +3,8 @@
 PYTHON = python3.11
 # More arguments for pytest or the demo: make test ARGS="-k attacks"
 ARGS =
+# Processes that share the tests, file by file; each takes about 3 GiB.
+WORKERS = 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -56,8 +58,8 @@ setup-test: setup ## the same, with what the tests need
 	cp requirements-test.txt $(TEST_STAMP).part; mv $(TEST_STAMP).part $(TEST_STAMP); \
 	echo "setup: done"
 
-test: setup-test ## run the tests, except those marked slow
-	$(PY) -m pytest -m "not slow" $(ARGS)
+test: setup-test ## run the tests, except those marked slow, in WORKERS processes
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
