@@ -14,6 +14,8 @@ first keeps streams apart that would otherwise share (round, client) numbers. Ph
 depend on the device.
 """
 
+import secrets
+
 import tensorflow as tf
 
 # Recorded with every run: raise it when the bits of `root` or `fold`, or what is folded, change.
@@ -38,11 +40,27 @@ EVALUATION = 9
 RANDOM_NOISE = 10
 CLIENT_STREAM = 11
 SERVER_STREAM = 12
+NOISE_STREAM = 13
+WORST_CASE = 14
 
 
 def root(seed: int) -> tf.Tensor:
   """The key that a run's integer `seed` (0 to 2**63 - 1) stands for, int64 [2]."""
   return tf.constant([seed, 0], tf.int64)
+
+
+def drawn_seed() -> int:
+  """A seed from the system's entropy, 0 to 2**63 - 1: for noise that is to protect something."""
+  return secrets.randbits(63)
+
+
+def noise_root(noise_seed: int, seed: int) -> tf.Tensor:
+  """The key of all noise on uploads and copies, int64 [2].
+
+  The run's seed enters too, so that runs with one `noise_seed` and several seeds, as in a table,
+  have noise of their own. It needs no secrecy: `noise_seed` alone decides who can draw the noise.
+  """
+  return fold(root(noise_seed), NOISE_STREAM, seed)
 
 
 def fold(key: tf.Tensor, *data: int | tf.Tensor) -> tf.Tensor:
