@@ -3,7 +3,7 @@
 import dataclasses
 
 from fedsafe_tff.config.setting import setting
-from fedsafe_tff.data.partition import ALPHAS
+from fedsafe_tff.data.limits import ALPHAS
 
 _IMAGE_FILES = ("brain_tumor", "image_folder")
 _ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")

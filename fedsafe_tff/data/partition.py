@@ -5,13 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedsafe_tff.data import seeds
+from fedsafe_tff.data.limits import ALPHAS
 from fedsafe_tff.errors import UserError
 
 METHODS = ("iid", "dirichlet", "shards", "quantity")
 _ATTEMPTS = 200
-# Of the Dirichlet's concentration. Below, NumPy's draw takes ever longer, inside C, where not even
-# Ctrl-C ends it; above, all shares are equal to a thousandth, and in the end not finite.
-ALPHAS = (1e-4, 1e6)
 _NEARLY_EQUAL = 1e3  # shares differ by a few hundredths at most: a larger alpha changes nothing
 
 
