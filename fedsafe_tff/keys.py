@@ -6,9 +6,9 @@ numbers: as easy as 1, 2, 3*, SC 2011), whose block function is one-to-one for e
 
   fold((a, b), n) = Philox_a(counter = (n, b))
 
-So the children of one key never coincide, whatever their 64-bit numbers; those of different keys
-do with a chance of about 2**-128 a pair. From a child or what is drawn with it, no short way is
-known to its parent and siblings; but Philox is made for simulations and is no cipher. Draws
+So the children of one key never coincide, whatever their 64-bit numbers, and those of different
+keys do with a chance of about 2**-128 a pair. From a child or what is drawn with it, no short way
+is known to its parent and siblings; but Philox is made for simulations and is no cipher. Draws
 scramble their key by a block of another Philox key first, and so don't repeat what folding that key
 gives. Folding in the purpose first keeps streams apart that would otherwise share (round, client)
 numbers. Philox's bits do not depend on the device.

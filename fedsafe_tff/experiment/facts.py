@@ -15,13 +15,14 @@ def has_other_keys(manifest: Mapping[str, Any]) -> bool:
 
   It can't be continued: neither its states nor its bits fit. Before version 2 none was recorded.
   """
-  return bool(manifest) and manifest.get("seeds", {}).get("keys", 1) != keys.VERSION
+  return bool(manifest) and manifest.get("result_versions", {}).get("keys", 1) != keys.VERSION
 
 
 def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str, Any]:
   """Facts for `run_dir.write_manifest` that are known before the first round."""
   return {
-    "seeds": {"seed": config.seed, "noise_seed": noise.seed, "keys": keys.VERSION},
+    "seeds": {"seed": config.seed, "noise_seed": noise.seed},
+    "result_versions": {"keys": keys.VERSION},
     "data_hash": prepared.data_hash,
     "data": {
       "images": len(prepared.image_set),

@@ -139,7 +139,7 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
     assert train.train(words) == 1
   file = tmp_path / "run" / "manifest.json"
   manifest = tiny.read_json(file)
-  del manifest["seeds"]["keys"]  # as before they had a version
+  del manifest["result_versions"]  # as before there were any
   run_dir.write_json(file, manifest)
   with pytest.raises(UserError, match="from other keys.*choose another --run_dir"):
     train.train(words)

@@ -262,7 +262,7 @@ def test_other_images_and_other_keys_in_the_same_cache_are_refused(made):
   file = made / "sweep" / row["training"] / "manifest.json"
   text = file.read_text()
   manifest = tiny.read_json(file)
-  other_keys = manifest | {"seeds": manifest["seeds"] | {"keys": 1}}
+  other_keys = manifest | {"result_versions": {"keys": 1}}
   try:
     file.write_text(text.replace(manifest["data_hash"], "0" * 64))
     with pytest.raises(UserError, match="trained on other images.*another --cache"):
