@@ -1,5 +1,6 @@
 """A whole run: prepare, train, evaluate, report."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -68,6 +69,8 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     _check_same_data(path, prepared.data_hash)
+    model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
+    prepared = dataclasses.replace(prepared, model=model)
     noise = Noise.from_config(config, prepared.min_images)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
@@ -85,7 +88,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       if state is None or stop.requested:
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
-    saved_models.save(path / "models", weights, copies)
+    saved_models.save(path / "models", weights, copies, prepared.model)
 
     def tell(text: str) -> None:
       progress.note(text)

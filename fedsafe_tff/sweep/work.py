@@ -5,6 +5,7 @@ distributed copies come from the one checkpoint.
 """
 
 import copy
+import dataclasses
 import datetime
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from fedsafe_tff.config import Config
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
-from fedsafe_tff.experiment import evaluate, loop, run_dir, trainers
+from fedsafe_tff.experiment import evaluate, loop, run_dir, saved_models, trainers
 from fedsafe_tff.experiment.facts import manifest_facts
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared, prepare
@@ -104,6 +105,8 @@ class _Group:
       "begun": _now(),
     }
     self._open()
+    model = saved_models.keep_frozen(self.path / "frozen.npz", prepared.model)
+    self._prepared = dataclasses.replace(prepared, model=model)
 
   def _open(self) -> None:
     file = self.path / "config.json"
