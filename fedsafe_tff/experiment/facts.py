@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared
@@ -12,6 +13,7 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
   """Facts for `run_dir.write_manifest` that are known before the first round."""
   return {
     "seeds": {"seed": config.seed},
+    "result_versions": versions.current(),
     "data_hash": prepared.data_hash,
     "data": {
       "images": len(prepared.image_set),

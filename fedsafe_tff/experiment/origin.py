@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.origin import by_origin, specialists
@@ -25,6 +26,8 @@ def describe(run: RunFolder) -> str:
   prepared = prepare(config)
   if prepared.data_hash != run.manifest.get("data_hash"):
     raise UserError(f"{run.path} was made of other images than {config.data_dir} holds now")
+  if differing := versions.differ_from_current(run.manifest):
+    raise UserError(f"{run.path} was made by a version with {differing}: its parts are others here")
   images, parts = prepared.image_set, prepared.parts
   other = ~(images.source_sizes == 512).all(axis=1)
   if other.all() or not other.any():

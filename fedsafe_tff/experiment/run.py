@@ -6,6 +6,7 @@ import json
 import pathlib
 import time
 
+from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.report.progress import Progress
@@ -68,7 +69,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   choose.configure(config)
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
-    _check_same_data(path, prepared.data_hash)
+    _check_same(path, prepared.data_hash)
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
     noise = Noise.from_config(config, prepared.min_images)
@@ -104,11 +105,19 @@ def _stopped(path: pathlib.Path, stop) -> Stopped:
   return Stopped(f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues")
 
 
-def _check_same_data(path: pathlib.Path, data_hash: str) -> None:
-  """Refuses to continue on other images than the run began with."""
+def _check_same(path: pathlib.Path, data_hash: str) -> None:
+  """Refuses to continue on other images, or by other keys or splits, than the run began with."""
   file = path / "manifest.json"
-  before = json.loads(file.read_text()).get("data_hash") if file.is_file() else None
-  if before not in (None, data_hash):
+  before = json.loads(file.read_text()) if file.is_file() else {}
+  if "data_hash" not in before:
+    return
+  # Other splits mean other groups and so another hash: the clearer reason comes first.
+  if differing := versions.differ_from_current(before):
+    raise UserError(
+      f"{path} was begun by a version with {differing}: go on with that one, or choose another "
+      "--run_dir"
+    )
+  if before["data_hash"] != data_hash:
     raise UserError(
       f"{path} was begun on other images (their hash differs): choose another --run_dir"
     )

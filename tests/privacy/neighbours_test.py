@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import aggregation, algorithm, baselines, client_work
+from fedsafe_tff import aggregation, algorithm, baselines, client_work, keys
 from fedsafe_tff.privacy import accounting
 from tests import small
 
@@ -140,6 +140,30 @@ def test_tffs_own_ledger_is_what_the_accountant_counts(runtime, name):
   claimed = accounting.central_epsilon(noise_multiplier=MULTIPLIER, rounds=2, delta=1e-5)
   ledger = accounting.gaussian_epsilon(together, 2, 1e-5)
   assert claimed == pytest.approx(ledger, rel=1e-4)
+
+
+@pytest.mark.parametrize("upload", ["weights", "update"])
+def test_an_upload_moves_by_twice_the_clipping_norm_at_most(upload):
+  """The neighbours of the clients' own noise: one image with its label is another one."""
+  images, labels = small.images(9, 0)
+  moved = []
+  for rate in (0.5, 20.0):
+    work = client_work.ClientWork(batch_size=4, upload=upload, clip_norm=CLIP)
+    uploads = []
+    for used in (1, 9):  # of a client with one image, all changes
+      for changed in (False, True):
+        x, y = images[:used].copy(), labels[:used].copy()
+        if changed:
+          x[0], y[0] = 255 - x[0], 1 - y[0]
+        uploads.append(
+          client_work.local_update(
+            small.linear(), small.linear().init(keys.root(1)), tf.constant(x),
+            tf.constant(y, tf.int32), keys.root(2), work, learning_rate=rate,
+          )[0]
+        )  # fmt: skip
+    moved += [distance(*uploads[:2]), distance(*uploads[2:])]
+  assert max(moved) <= 2 * CLIP * (1 + 1e-5)
+  assert max(moved) > CLIP  # C alone would be no bound
 
 
 def rounds_of_ours(runtime, name, store):
