@@ -21,8 +21,10 @@ def build_aggregator(
       n_i. "robust":
       TFF's zeroing of outliers and adaptive clipping. "central_dp": every client counts alike, is
       clipped to `clip_norm`, and the server adds Gaussian noise; "adaptive_dp": the same with
-      TFF's `dp_aggregator`, whose clipping norm follows a quantile of the uploads' and which
-      zeroes outliers. TFF draws the noise of both from an unseeded generator, so that such a run
+      TFF's `dp_aggregator`, whose clipping norm follows a quantile of the uploads' norms that is
+      estimated with noise of its own, for which the uploads get so much more that both together
+      are as private as `noise_multiplier` says. Outliers are not zeroed: TFF estimates from where
+      on without noise. TFF draws the noise of both from an unseeded generator, so that such a run
       can't be repeated bit for bit.
     clip_norm: Clipping norm C of "central_dp".
     noise_multiplier: Noise over clipping norm, of "central_dp" and "adaptive_dp".
@@ -51,8 +53,10 @@ def build_aggregator(
         f"--dp_noise_multiplier={noise_multiplier} must be below a tenth of the clients a round "
         f"({most:g}) for TFF's adaptive clipping: lower it, add clients or take central_dp"
       )
+    # The threshold above which TFF zeroes follows a quantile that gets no noise: one client's
+    # upload would decide whether the others count in the next round, and no epsilon would hold.
     return tff.aggregators.as_weighted_aggregator(
-      tff.learning.dp_aggregator(noise_multiplier, clients_per_round)
+      tff.learning.dp_aggregator(noise_multiplier, clients_per_round, zeroing=False)
     )
   raise UserError(
     f"--aggregator={name} is unknown: choose mean, secure_sum, robust, central_dp or adaptive_dp"

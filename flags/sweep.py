@@ -74,6 +74,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     dp=own["dp"],
     study=own.get("study", ""),
     only_cached=own["only_cached"],
+    mixed_versions=own["mixed_versions"],
     typed=typed & config_names - {"attacks", "attack_eps"},
     command=_command(name, arguments),
   )

@@ -21,8 +21,10 @@ PURE_TENSORFLOW = (
 WITHOUT_TENSORFLOW = (
   "fedsafe_tff.config",
   "fedsafe_tff.errors",
+  "fedsafe_tff.evaluation.definitions",
   "fedsafe_tff.privacy",
   "fedsafe_tff.report",
+  "fedsafe_tff.versions",
   "flags",
 )
 DRIVERS = ("flags", "experiments", "benchmarks", "tests")
@@ -60,6 +62,12 @@ def test_the_library_knows_no_drivers():
 
 def test_flags_know_no_experiments():
   assert _imports(("flags",), ("experiments", "benchmarks", "tests")) == []
+
+
+def test_oracles_know_nothing_of_what_they_check():
+  oracles = ("tests.oracle.equations", "tests.oracle.inference")
+  assert all(name in BY_MODULE for name in oracles)
+  assert _imports(oracles, ("fedsafe_tff", "tensorflow", "scipy", "dp_accounting")) == []
 
 
 def test_every_package_named_here_exists():

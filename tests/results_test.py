@@ -52,6 +52,42 @@ def test_numbers_are_those_of_their_evaluations(archive, path):
     assert f"{row['training']}/config.json" in archive
 
 
+@pytest.mark.parametrize("path", NUMBERS, ids=lambda path: path.parent.name)
+def test_clean_accuracy_has_one_definition_a_column(archive, path):
+  """The copies' on all evaluation images, or nothing; older evaluations have it on a part."""
+  with path.open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  for row in rows:
+    evaluation = archive[row["evaluation"]]
+    images = archive[f"{row['training']}/manifest.json"]["data"]["parts"]["evaluation"]
+    copies = evaluation["clean_accuracy_clients"]
+    if row["method"] not in ("distributed_noise", "noise_only"):
+      # Every client holds the global model.
+      assert float(row["clean_accuracy_all"]) == pytest.approx(evaluation["clean_accuracy_global"])
+    elif row["clean_accuracy_all"] == "":
+      assert row["definitions"] == "1"
+      attacked = [share * evaluation["attacked_images"] for share in copies]
+      assert attacked == pytest.approx([round(number) for number in attacked], abs=1e-6)
+    else:
+      assert row["definitions"] == "2"
+      right = [share * images for share in copies]
+      assert right == pytest.approx([round(number) for number in right], abs=1e-6)
+      assert float(row["clean_accuracy_all"]) == pytest.approx(sum(copies) / len(copies))
+
+
+@pytest.mark.parametrize("path", NUMBERS, ids=lambda path: path.parent.name)
+def test_a_page_says_which_versions_it_stands_on(path):
+  with path.open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  drawn = {(row["keys"], row["splits"]) for row in rows}
+  page = (path.parent / "README.md").read_text()
+  told = "; ".join(f"keys {keys}, splits {splits}" for keys, splits in sorted(drawn))
+  assert f"- versions: {told}\n" in page
+  assert (len(drawn) > 1) == ("## Numbers of different versions" in page)
+  unknown = any(row["clean_accuracy_all"] == "" for row in rows)
+  assert unknown == ("‡n: at n seeds nobody knows" in page)
+
+
 def test_there_are_numbers():
   assert {path.parent.name for path in NUMBERS} >= {
     "clients", "compute_dtype", "dirichlet", "dp_fed_avg", "eps_units", "examples", "figure2",

@@ -40,6 +40,11 @@ class SweepConfig:
     False,
     "Train and attack nothing: make tables of what the cache holds, and name what it lacks.",
   )
+  mixed_versions: bool = setting(
+    False,
+    "Put numbers that were drawn with other keys or on other splits than this version's beside its "
+    "own. The page says which; without this flag it is an error.",
+  )
   dp: bool = setting(
     False,
     "Noise and clip uploads by --clip_norm with --uplink_sigma or --uplink_epsilon. Without it "

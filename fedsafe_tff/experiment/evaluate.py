@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, versions
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.config import Config
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.examples import triptych
@@ -142,6 +143,7 @@ def evaluate(
       f"self-ASR {done.summary(spec)['asr_self']:.3f}"
     )
   evaluation = {
+    "result_versions": versions.current(),
     "clean_accuracy_global": clean,
     "clean_accuracy_clients": clean_copies,
     "attacked_images": len(labels),
@@ -164,9 +166,11 @@ class _Done:
   def __init__(self, path: pathlib.Path):
     self._path = path
     try:
-      self._results = json.loads(path.read_text())
+      stored = json.loads(path.read_text())
     except (OSError, ValueError):
-      self._results = {}
+      stored = {}
+    known = stored.get("definitions") == definitions.VERSION
+    self._results = stored["results"] if known else {}
 
   def __contains__(self, spec: AttackSpec) -> bool:
     return repr(spec) in self._results
@@ -174,7 +178,8 @@ class _Done:
   def add(self, spec: AttackSpec, result: AttackResult) -> None:
     rows = [{k: None if v != v else v for k, v in row.items()} for row in result.rows()]
     self._results[repr(spec)] = {"summary": result.summary(), "rows": rows}
-    run_dir_lib.write_json(self._path, self._results)
+    stored = {"definitions": definitions.VERSION, "results": self._results}
+    run_dir_lib.write_json(self._path, stored)
 
   def summary(self, spec: AttackSpec) -> dict[str, Any]:
     return self._results[repr(spec)]["summary"]

@@ -1,11 +1,13 @@
 """A whole run: prepare, train, evaluate, report."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
 import time
 from typing import Any
 
+from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.report.progress import Progress
@@ -69,7 +71,9 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     before = _manifest(path)
-    _check_continues(path, before, prepared.data_hash)
+    _check_same(path, before, prepared.data_hash)
+    model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
+    prepared = dataclasses.replace(prepared, model=model)
     noise = Noise.from_config(config, prepared.min_images, before)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
@@ -87,7 +91,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       if state is None or stop.requested:
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
-    saved_models.save(path / "models", weights, copies)
+    saved_models.save(path / "models", weights, copies, prepared.model)
 
     def tell(text: str) -> None:
       progress.note(text)
@@ -109,16 +113,17 @@ def _manifest(path: pathlib.Path) -> dict[str, Any]:
   return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def _check_continues(path: pathlib.Path, before: dict[str, Any], data_hash: str) -> None:
-  """Refuses to continue on other images, or with other random numbers, than the run began with."""
-  from fedsafe_tff.experiment.facts import has_other_keys
-
-  if has_other_keys(before):
+def _check_same(path: pathlib.Path, before: dict[str, Any], data_hash: str) -> None:
+  """Refuses to continue on other images, or by other keys or splits, than the run began with."""
+  if "data_hash" not in before:
+    return
+  # Other splits mean other groups and so another hash: the clearer reason comes first.
+  if differing := versions.differ_from_current(before):
     raise UserError(
-      f"{path} was begun by a version that drew its random numbers from other keys, and can't be "
-      "continued by this one: choose another --run_dir"
+      f"{path} was begun by a version with {differing}: go on with that one, or choose another "
+      "--run_dir"
     )
-  if before.get("data_hash") not in (None, data_hash):
+  if before["data_hash"] != data_hash:
     raise UserError(
       f"{path} was begun on other images (their hash differs): choose another --run_dir"
     )

@@ -133,6 +133,15 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
+def without_nan(value: Any) -> Any:
+  """The same lists and dictionaries with None for what is not a number: JSON has none."""
+  if isinstance(value, dict):
+    return {k: without_nan(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return [without_nan(v) for v in value]
+  return None if isinstance(value, float) and value != value else value
+
+
 def write_manifest(path: pathlib.Path, **facts: Any) -> None:
   """Adds `facts` to `manifest.json`; the facts of the machine and the code come by themselves."""
   file = path / "manifest.json"

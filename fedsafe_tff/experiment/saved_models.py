@@ -1,9 +1,12 @@
-"""The trained models as plain arrays: `models/global.npz`, `models/client_00000.npz`, ...
+"""Models as plain arrays that are whole: `models/global.npz`, `models/client_00000.npz`, ...
 
-A file holds one array per tensor, `00`, `01`, ..., in the order of `FunctionalModel.init`. Clients
-have a file of their own only where their copies differ from the global model.
+A file holds all that predictions depend on: what trains as `00`, `01`, ..., in the order of
+`FunctionalModel.init`, with `names`; what is frozen as `frozen/00`, ..., with `frozen_names`.
+Files of older versions hold `00`, `01`, ... alone. Clients have a file of their own only where
+their copies differ from the global model.
 """
 
+import dataclasses
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -13,41 +16,110 @@ import numpy as np
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.functional import FunctionalModel
 
 Arrays = tuple[np.ndarray, ...]
+_FROZEN = "frozen/"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+  """What a file holds.
+
+  Attributes:
+    weights: What trains, in the order of `FunctionalModel.init`.
+    names: A name for each; empty where the model gave none, and in files of older versions.
+    frozen: What does not train, in the order of `FunctionalModel.frozen`; None in files of older
+      versions, which don't tell.
+    frozen_names: A name for each.
+  """
+
+  weights: Arrays
+  names: tuple[str, ...] = ()
+  frozen: Arrays | None = None
+  frozen_names: tuple[str, ...] = ()
 
 
 def save(
-  path: pathlib.Path, weights: Sequence[np.ndarray], copies: Sequence[Sequence[np.ndarray]]
+  path: pathlib.Path,
+  weights: Sequence[np.ndarray],
+  copies: Sequence[Sequence[np.ndarray]],
+  model: FunctionalModel,
 ) -> None:
   """Writes the global model and the clients' copies below `path`."""
   files = {"global": weights}
   if not all(_equal(weights, copy) for copy in copies):
     files |= {client_name(client): copy for client, copy in enumerate(copies)}
   for name, tensors in files.items():
-    arrays = {f"{index:02d}": np.asarray(tensor) for index, tensor in enumerate(tensors)}
-    with atomic_path(path / f"{name}.npz") as temporary, temporary.open("wb") as file:
-      np.savez(file, **arrays)
+    _write(path / f"{name}.npz", tensors, model)
 
 
 def load(path: pathlib.Path, num_clients: int) -> tuple[Arrays, list[Arrays]]:
-  """Reads what `save` wrote: the global model and a copy for each client.
+  """Reads what trains of what `save` wrote: the global model and a copy for each client.
 
   Raises:
     UserError: A file is missing or damaged.
   """
-  weights = _read(path / "global.npz")
+  weights = read(path / "global.npz").weights
   if not (path / f"{client_name(0)}.npz").is_file():
     return weights, [weights] * num_clients
-  return weights, [_read(path / f"{client_name(client)}.npz") for client in range(num_clients)]
+  return weights, [
+    read(path / f"{client_name(client)}.npz").weights for client in range(num_clients)
+  ]
 
 
-def _read(file: pathlib.Path) -> Arrays:
+def read(file: pathlib.Path) -> Stored:
+  """All that a file holds.
+
+  Raises:
+    UserError: It is missing or damaged.
+  """
   try:
     with np.load(file, allow_pickle=False) as archive:
-      return tuple(archive[name] for name in sorted(archive, key=int))
+      frozen = sorted(name for name in archive if name.startswith(_FROZEN))
+      return Stored(
+        weights=tuple(archive[name] for name in sorted(filter(str.isdigit, archive), key=int)),
+        names=_strings(archive, "names"),
+        frozen=tuple(
+          archive[name] for name in sorted(frozen, key=lambda n: int(n.removeprefix(_FROZEN)))
+        )
+        if "frozen_names" in archive
+        else None,
+        frozen_names=_strings(archive, "frozen_names"),
+      )
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     raise UserError(f"{file} can't be read ({error}): train the run again") from None
+
+
+def keep_frozen(file: pathlib.Path, model: FunctionalModel) -> FunctionalModel:
+  """The model with the frozen weights that `file` holds; writes it where it is not there yet.
+
+  A run that continues so trains on the frozen layers that it began with, whatever the user's
+  function draws this time.
+
+  Raises:
+    UserError: The file is damaged, or of another model.
+  """
+  if not model.frozen:
+    return model
+  if not file.is_file():
+    _write(file, (), model)
+    return model
+  return model.with_frozen(read(file).frozen)
+
+
+def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalModel) -> None:
+  arrays = {f"{index:02d}": np.asarray(tensor) for index, tensor in enumerate(weights)}
+  arrays |= {f"{_FROZEN}{index:02d}": value for index, (_, value) in enumerate(model.frozen)}
+  if weights:
+    arrays["names"] = np.array(model.weight_names, str)
+  arrays["frozen_names"] = np.array([name for name, _ in model.frozen], str)
+  with atomic_path(file) as temporary, temporary.open("wb") as opened:
+    np.savez(opened, **arrays)
+
+
+def _strings(archive: np.lib.npyio.NpzFile, name: str) -> tuple[str, ...]:
+  return tuple(map(str, archive[name])) if name in archive else ()
 
 
 def _equal(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:

@@ -94,6 +94,7 @@ def build_cnn(
 
   dtype = tf.as_dtype(compute_dtype)
   last = len(shapes) - 1
+  normalisation = tuple(np.asarray(values, np.float32) for values in (mean, stddev))
 
   def init(key: tf.Tensor) -> Weights:
     weights = []
@@ -109,7 +110,7 @@ def build_cnn(
 
   def forward(weights, images, before_logits, after_layer=None):
     """Logits; `after_layer(layer, kernel, bias, x)` may change what leaves a layer."""
-    x = (images - tf.constant(mean, tf.float32)) / tf.constant(stddev, tf.float32)
+    x = (images - tf.constant(normalisation[0])) / tf.constant(normalisation[1])
     compute = tf.float32 if after_layer else dtype
     x = tf.cast(x, compute)
     for layer in range(len(shapes)):
@@ -157,10 +158,29 @@ def build_cnn(
 
     return forward(weights, images, dropped)
 
+  def with_normalisation(values: Sequence[np.ndarray]) -> FunctionalModel:
+    return build_cnn(
+      input_shape=input_shape,
+      num_classes=num_classes,
+      conv_widths=conv_widths,
+      dense_widths=dense_widths,
+      dropout=dropout,
+      mean=values[0],
+      stddev=values[1],
+      compute_dtype=compute_dtype,
+      pool_grid=pool_grid,
+      calibration=calibration,
+    )
+
+  layers = [f"conv_{n + 1}" for n in range(len(conv_widths))]
+  layers += [f"dense_{n + 1}" for n in range(len(shapes) - len(conv_widths))]
   return FunctionalModel(
     name=f"cnn-{'-'.join(map(str, conv_widths))}-{compute_dtype}",
     input_shape=tuple(input_shape),
     num_classes=num_classes,
     init_fn=init,
     apply_fn=apply,
+    weight_names=tuple(f"{layer}/{part}" for layer in layers for part in ("kernel", "bias")),
+    frozen=tuple(zip(("normalisation/mean", "normalisation/stddev"), normalisation)),
+    with_frozen_fn=with_normalisation,
   )

@@ -4,9 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff import keys
+from fedsafe_tff.errors import UserError
 
 Weights = tuple[tf.Tensor, ...]
 
@@ -21,6 +23,11 @@ class FunctionalModel:
     num_classes: Number of classes, the last dimension of the logits.
     init_fn: Key (int64 [2]) to weights, a tuple of float32 tensors.
     apply_fn: (weights, images, key or None, training) to logits.
+    weight_names: A name per tensor of `init`, for files; empty where nobody gave any.
+    frozen: Name and value of what training never changes, such as frozen layers and the
+      normalisation of the images: with the weights they are all that predictions depend on.
+    with_frozen_fn: From values in the place of `frozen`, in its order, to that model; None where
+      nothing is frozen.
   """
 
   name: str
@@ -28,6 +35,9 @@ class FunctionalModel:
   num_classes: int
   init_fn: Callable[[tf.Tensor], Weights]
   apply_fn: Callable[[Sequence[tf.Tensor], tf.Tensor, tf.Tensor | None, bool], tf.Tensor]
+  weight_names: tuple[str, ...] = ()
+  frozen: tuple[tuple[str, np.ndarray], ...] = ()
+  with_frozen_fn: Callable[[Sequence[np.ndarray]], "FunctionalModel"] | None = None
 
   def init(self, key: tf.Tensor) -> Weights:
     """Draws initial weights from `key`, int64 [2]."""
@@ -52,6 +62,22 @@ class FunctionalModel:
     if training and seed is None:
       raise ValueError("a training pass needs a key for its dropout masks")
     return self.apply_fn(weights, images, seed, training)
+
+  def with_frozen(self, values: Sequence[np.ndarray]) -> "FunctionalModel":
+    """The same model with `values` in the place of `frozen`, in its order; names don't count.
+
+    Raises:
+      UserError: They are of other shapes or types than what is frozen here.
+    """
+    mine = [value for _, value in self.frozen]
+    if [(v.shape, v.dtype) for v in mine] != [(v.shape, v.dtype) for v in values]:
+      raise UserError(
+        f"{self.name} freezes arrays of shapes {[v.shape for v in mine]}, but those that were "
+        f"stored have {[v.shape for v in values]}: it is another model now"
+      )
+    if all(np.array_equal(*pair) for pair in zip(mine, values)):
+      return self
+    return self.with_frozen_fn(values)
 
   def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     """Shapes and dtypes of the weights, without computing them."""

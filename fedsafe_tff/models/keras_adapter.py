@@ -92,12 +92,20 @@ def from_keras(
     key = keys.root(0) if key is None else key
     return passes[training](images, key, *weights)
 
+  def with_frozen(values):
+    for variable, value in zip(model.non_trainable_weights, values, strict=True):
+      variable.assign(value)
+    return from_keras(lambda *_: model, input_shape=input_shape, num_classes=num_classes, name=name)
+
   return FunctionalModel(
     name=name,
     input_shape=tuple(input_shape),
     num_classes=num_classes,
     init_fn=init,
     apply_fn=apply,
+    weight_names=tuple(v.name for v in model.trainable_weights),
+    frozen=tuple((v.name, v.numpy()) for v in model.non_trainable_weights),
+    with_frozen_fn=with_frozen,
   )
 
 

@@ -16,9 +16,11 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.cells import Cell
 
@@ -67,8 +69,11 @@ class Cache:
         f"{folder} was trained with other defaults than this version has: delete it, or give "
         "another --cache"
       )
+    return self._has_model(config)
+
+  def _has_model(self, config: Config) -> bool:
     # As TFF's FileProgramStateManager names the state of a round.
-    return (folder / "checkpoints" / f"program_state_{config.rounds}").is_dir()
+    return (self.training(config) / "checkpoints" / f"program_state_{config.rounds}").is_dir()
 
   def find_evaluation(self, config: Config, eps: float) -> dict[str, Any] | None:
     """The stored evaluation; None where there is none, or one by another version's defaults."""
@@ -82,6 +87,40 @@ class Cache:
       return [] if self.examples(cell.config).is_file() else [0.0]
     sizes = dict.fromkeys(cell.config.attack_eps)
     return [eps for eps in sizes if self.find_evaluation(cell.config, eps) is None]
+
+  def outdated(self, cell: Cell) -> list[float]:
+    """The sizes in pixels whose evaluation lacks numbers that can be computed anew.
+
+    An older definition made them, and the model is there from which the very same copies are drawn.
+    """
+    if cell.examples:
+      return []
+    config, training = cell.config, self.training(cell.config)
+    found = {eps: self.find_evaluation(config, eps) for eps in dict.fromkeys(config.attack_eps)}
+    sizes = [eps for eps, e in found.items() if e and self._accuracies(config, e) is None]
+    if not sizes or not self._has_model(config):
+      return []
+    if not identity.agrees(
+      identity.training_config(config), read_json(training / "config.json")
+    ) or versions.differ_from_current(read_json(training / "manifest.json")):
+      return []
+    return sizes
+
+  def to_do(self, cell: Cell) -> list[float]:
+    """The sizes in pixels that are missing or outdated, in the order of the cell."""
+    open_sizes = {*self.missing(cell), *self.outdated(cell)}
+    if cell.examples:
+      return list(open_sizes)
+    return [eps for eps in dict.fromkeys(cell.config.attack_eps) if eps in open_sizes]
+
+  def _accuracies(self, config: Config, evaluation: dict[str, Any]) -> list[float] | None:
+    """Of the copies on all evaluation images; None where an older definition has others."""
+    manifest = read_json(self.training(config) / "manifest.json")
+    return definitions.accuracies_of_copies(
+      evaluation,
+      one_model=not config.noisy_downlink,
+      evaluation_images=_evaluation_images(manifest),
+    )
 
   def rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """One row per cell and size for what is there: numbers, and the files that they are from."""
@@ -107,14 +146,17 @@ class Cache:
     }
     numbers = {k: v for k, v in found["result"].items() if k != "eps"}
     facts = {k: found[k] for k in ("clean_accuracy_global", "majority_class", "attacked_images")}
-    copies = found["clean_accuracy_clients"]
-    facts["clean_accuracy_all"] = sum(copies) / len(copies)  # of all images, attacked or not
+    copies = self._accuracies(cell.config, found)
+    # Of all images, attacked or not.
+    facts["clean_accuracy_all"] = sum(copies) / len(copies) if copies else None
+    images = _evaluation_images(read_json(file.parents[1] / "manifest.json"))
+    made_by = versions.drawn_by(found) | {"definitions": definitions.version_of(found, images)}
     origin = {
       "evaluation": str(file.relative_to(self.folder)),
       "training": str(file.parents[1].relative_to(self.folder)),
       "git_commit": found["git_commit"],
     }
-    return labels | numbers | facts | found.get("leak", {}) | origin
+    return labels | numbers | facts | found.get("leak", {}) | origin | made_by
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -135,6 +177,10 @@ class Cache:
     )
     with files.locked(self.folder / ".lock", taken):
       yield
+
+
+def _evaluation_images(manifest: dict[str, Any]) -> int | None:
+  return manifest.get("data", {}).get("parts", {}).get("evaluation")
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fedsafe_tff.config.defense import DefenseConfig
 from fedsafe_tff.report import render
 from fedsafe_tff.report.progress import duration
-from fedsafe_tff.sweep import identity
+from fedsafe_tff.sweep import identity, mixture
 from fedsafe_tff.sweep.cache import Cache, read_json
 from fedsafe_tff.sweep.cells import METHODS, Cell
 from fedsafe_tff.sweep.claim import DEFINITION, Claim
@@ -34,16 +34,31 @@ def write(
   request: Request,
   cells: Sequence[Cell],
   failures: Sequence[tuple[str, str]],
+  rows: Sequence[mixture.Row],
+  mixed: str,
 ) -> pathlib.Path:
-  """Writes `README.md` into `folder` and returns its path."""
+  """Writes `README.md` into `folder` and returns its path.
+
+  Args:
+    folder: Where.
+    title: Heading.
+    report: What was found.
+    request: What was asked for.
+    cells: All that were asked for.
+    failures: Titles of those that are lacking, with the reason.
+    rows: The numbers behind the report, as `Cache.rows` makes them.
+    mixed: Which of them have which versions, where they differ.
+  """
   parts = [f"# {title}\n"]
+  if mixed:
+    parts.append(mixture.warning(mixed))
   if report.claims:
     parts.append("## The paper's claims\n\n" + _claims(report.claims))
   parts += [f"## {section.title}\n\n{section.text}" for section in report.sections]
   if failures:
     lines = "".join(f"- {name}: {reason}\n" for name, reason in failures)
     parts.append(f"## Cells that are lacking\n\n{lines}")
-  parts.append("## How it was made\n\n" + _making(request, cells))
+  parts.append("## How it was made\n\n" + _making(request, cells, rows))
   path = folder / "README.md"
   render.write_text(path, "\n".join(parts))
   return path
@@ -56,15 +71,16 @@ def _claims(claims: Sequence[Claim]) -> str:
   return f"{table}\n{DEFINITION}\n\nEvidence:\n\n" + "\n".join(evidence) + "\n"
 
 
-def _making(request: Request, cells: Sequence[Cell]) -> str:
+def _making(request: Request, cells: Sequence[Cell], rows: Sequence[mixture.Row]) -> str:
   cache = Cache(request.cache)
   taken = measured(cells, cache)
   seconds = {kind: sum(s for step, s in taken if step.kind == kind) for kind in (TRAIN, ADAPT)}
   attacks = sum(s for step, s in taken if step.kind == ATTACK)
-  hardware, versions, commits = set(), set(), set()
+  hardware, versions, commits, manifests = set(), set(), set(), []
   for cell in cells:
     manifest = read_json(cache.training(cell.config) / "manifest.json")
     if manifest:
+      manifests.append(manifest)
       facts = manifest["hardware"]
       hardware.add(f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']:g} GiB")
       hardware |= {str(d) for d in manifest.get("runtime", {}).get("devices", [])}
@@ -78,6 +94,7 @@ def _making(request: Request, cells: Sequence[Cell]) -> str:
     f"- seeds: {', '.join(map(str, request.seeds))}",
     f"- hardware: {'; '.join(sorted(hardware)) or 'unknown'}",
     f"- software: {'; '.join(sorted(versions))}; commit {', '.join(sorted(commits))}",
+    *(f"- {line}" for line in mixture.facts(rows, manifests)),
     f"- time: {duration(seconds[TRAIN])} for {len(trainings)} trainings, "
     f"{duration(seconds[ADAPT])} for adaptation, {duration(attacks)} for attacks, wherever "
     "they were done for the first time; other tables and figures share them",

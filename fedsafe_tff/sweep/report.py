@@ -84,15 +84,16 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
   for cell in cells:
     where = dict(zip(labels, cell))
     found = {metric: results.estimate(metric, **where) for metric, _ in _COLUMNS}
-    collapsed = len(results.collapsed(**where))
+    collapsed, unjudged = len(results.collapsed(**where)), len(results.unjudged(**where))
     seeds = len(results.by_seed("clean_accuracy", **where))
     texts = [table_text(found[metric]) for metric, _ in _COLUMNS]
-    texts[0] += mark(collapsed)
+    texts[0] += mark(collapsed, unjudged)
     task, method, variant, eps = cell
     [pixels] = results.distinct("eps_pixels", **where)
     size = f"{eps:g}" if pixels == eps else f"{eps:g} ({pixels:g} of a pixel's range)"
     rows.append([task, METHODS[method][0], variant, size, *texts, str(seeds)])
     record = {**where, "eps_pixels": pixels, "seeds": seeds, "collapsed": collapsed}
+    record["unjudged"] = unjudged
     for metric, estimate in found.items():
       record[metric] = estimate and estimate.mean
       record[f"{metric}_half_width"] = estimate and estimate.half_width
@@ -102,8 +103,9 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
     headings.pop(2)
     for row in rows:
       row.pop(2)
-  text = write_tables(folder, name, headings, rows, records, "All cells. " + LEGEND)
-  return Section("All cells", f"{LEGEND}\n\n{text}")
+  legend = LEGEND + results.unjudged_note()
+  text = write_tables(folder, name, headings, rows, records, "All cells. " + legend)
+  return Section("All cells", f"{legend}\n\n{text}")
 
 
 def readings(claims: Callable[[Results], Sequence[Claim]], results: Results) -> Section:

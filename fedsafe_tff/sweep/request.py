@@ -34,6 +34,8 @@ class Request:
     dp: Whether uploads are clipped and noised in all cells.
     study: What varies in an ablation.
     only_cached: Whether what the cache lacks is named instead of made.
+    mixed_versions: Whether numbers of different keys or splits may stand on one page, which then
+      says so.
     typed: Names of the flags that stand on the command line itself.
     command: The command, with folders of this machine replaced.
   """
@@ -48,5 +50,6 @@ class Request:
   dp: bool = False
   study: str = ""
   only_cached: bool = False
+  mixed_versions: bool = False
   typed: frozenset[str] = frozenset()
   command: str = ""

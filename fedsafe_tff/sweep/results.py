@@ -18,6 +18,10 @@ COLLAPSED_NOTE = (
   "majority class; such a "
   "model resists attacks because it hardly looks at the image."
 )
+UNJUDGED_NOTE = (
+  " ‡n: at n seeds nobody knows whether it is such a model: an older evaluation counted the clean "
+  "accuracy of the noised copies on the attacked images only (see the versions below)."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +84,15 @@ class Results:
     majority = self.by_seed("majority_class", **where)
     return {seed for seed, value in clean.items() if value - majority[seed] <= _COLLAPSED}
 
+  def unjudged(self, **where: Any) -> set[int]:
+    """The seeds whose models nobody knows to be better than the majority class or not."""
+    judged = self.by_seed("clean_accuracy_all", **where)
+    return {row["seed"] for row in self.select(**where)} - judged.keys()
+
+  def unjudged_note(self) -> str:
+    """What ‡ means, for a table in which it can occur; "" where all models are judged."""
+    return UNJUDGED_NOTE if any(row["clean_accuracy_all"] is None for row in self.rows) else ""
+
   def reading(self, suffix: str) -> "Results":
     """The same rows with the rates of another reading, such as `asr_self_correct`, as the rates."""
     names = ("asr_self", "asr_avg")
@@ -101,9 +114,9 @@ def _means(
   }
 
 
-def mark(collapsed: int) -> str:
-  """What stands behind a value that rests on collapsed models."""
-  return f" †{collapsed}" if collapsed else ""
+def mark(collapsed: int, unjudged: int = 0) -> str:
+  """What stands behind a value that rests on models that have collapsed, or may have."""
+  return (f" †{collapsed}" if collapsed else "") + (f" ‡{unjudged}" if unjudged else "")
 
 
 def table_text(value: Estimate | None, digits: int = 3) -> str:

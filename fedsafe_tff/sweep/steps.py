@@ -44,14 +44,14 @@ def attack_step(cell: Cell) -> Step:
 
 
 def plan(cells: Sequence[Cell], cache: Cache) -> list[list[Cell]]:
-  """The cells that lack something, by training, in the order of the first cell of each.
+  """The cells with something to do, by training, in the order of the first cell of each.
 
   Within a training, cells with downlink noise come first: what they set up adapts and distributes,
   and others that need the adapted model alone then find it in the cache.
   """
   groups: dict[str, list[Cell]] = {}
   for cell in cells:
-    if cache.missing(cell):
+    if cache.to_do(cell):
       groups.setdefault(str(cache.training(cell.config)), []).append(cell)
   return [sorted(group, key=lambda c: not c.config.noisy_downlink) for group in groups.values()]
 
@@ -65,7 +65,7 @@ def steps_of(group: Sequence[Cell], cache: Cache) -> list[Step]:
     if cell.config.adapts and file not in adapted and not file.is_file():
       adapted.add(file)
       steps.append(adapt_step(cell))
-    for eps in cache.missing(cell):
+    for eps in cache.to_do(cell):
       file = cache.examples(cell.config) if cell.examples else cache.evaluation(cell.config, eps)
       if file not in attacked:
         attacked.add(file)

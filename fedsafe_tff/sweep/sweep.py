@@ -13,6 +13,7 @@ from fedsafe_tff.sweep import (
   figure2,
   figure3,
   identity,
+  mixture,
   page,
   steps,
   table1,
@@ -74,8 +75,9 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
   if request.only_cached:
     failures = [(c, "not in the cache") for c in cells if cache.missing(c)]
   else:
-    failures = _do_missing(cells, cache)
+    failures = _do_missing(request, cells, cache)
   results = Results(cache.rows(cells))
+  mixed = mixture.check(request, results.rows)
   report = study.report(request, results, request.out)
   if results.rows:
     render.write_csv(request.out / "numbers.csv", results.rows)
@@ -86,14 +88,17 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     ]
     render.write_csv(request.out / "claims.csv", records)
   told = [(cell.title(), reason) for cell, reason in failures]
-  return page.write(request.out, study.TITLE, report, request, cells, told), len(failures)
+  path = page.write(request.out, study.TITLE, report, request, cells, told, results.rows, mixed)
+  return path, len(failures)
 
 
-def _do_missing(cells: Sequence[Cell], cache: Cache) -> list[tuple[Cell, str]]:
+def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[tuple[Cell, str]]:
   groups = steps.plan(cells, cache)
   if not groups:
     print("everything is in the cache: nothing to train or attack", flush=True)
     return []
+  # That numbers would mix should be known now, not after hours of training.
+  mixture.check(request, cache.rows(cells), more_to_come=True)
   with cache.locked():
     # TensorFlow and TFF take seconds to import: only what computes pays for them.
     import tensorflow as tf

@@ -37,14 +37,15 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   entries = versus.versus(results, labels, first, second, _paper)
   headings = versus.headings(("task", "eps", "ASR"), "adv. training", "distr. noise")
   rows, records = versus.table_rows(entries), versus.csv_rows(entries)
-  text = write_tables(folder, "table1", headings, rows, records, f"{TITLE}. {versus.NOTE}")
+  legend = versus.NOTE + results.unjudged_note()
+  text = write_tables(folder, "table1", headings, rows, records, f"{TITLE}. {legend}")
   kinds = (
     "The paper says that adversarial training can be local or at the server, not which its table "
     "has. Here it is that at the server, which differs from distributed noise in the downlink "
     "alone; local adversarial training stands among all cells and in the claims. "
   )
   sections = (
-    Section("Beside the paper", f"{kinds}{versus.NOTE}\n\n{text}\n{versus.agreement(entries)}\n"),
+    Section("Beside the paper", f"{kinds}{legend}\n\n{text}\n{versus.agreement(entries)}\n"),
     readings(claims, results),
     overview(results, folder),
   )

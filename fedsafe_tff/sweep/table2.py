@@ -63,7 +63,8 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   for row in rows:
     row[1] = names[row[1]]
   headings = versus.headings(("task", "method", "eps", "ASR"), "no DP", "DP")
-  text = write_tables(folder, "table2", headings, rows, records, f"{TITLE}. {versus.NOTE}")
+  legend = versus.NOTE + results.unjudged_note()
+  text = write_tables(folder, "table2", headings, rows, records, f"{TITLE}. {legend}")
   note = (
     "The paper does not say for which method its values are: they stand beside each, and beside "
     "the mean of both. Its table has no rows for glioma; its text says 0.0 throughout. Holm's "
@@ -74,7 +75,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
     for method in dict.fromkeys(method for _, method in groups)
   )
   sections = (
-    Section("Beside the paper", f"{note}{versus.NOTE}\n\n{text}\n{agreements}"),
+    Section("Beside the paper", f"{note}{legend}\n\n{text}\n{agreements}"),
     readings(claims, results),
     Section("What DP means here", _mechanism(request)),
     overview(results, folder),
@@ -93,9 +94,9 @@ def _both_methods(results: Results) -> list[dict]:
   one, other = ({_key(r): r for r in results.select(method=method)} for method in DEFENDED)
   for key in one.keys() & other.keys():
     numbers = {
-      name: (value + other[key][name]) / 2
+      name: None if None in (value, other[key][name]) else (value + other[key][name]) / 2
       for name, value in one[key].items()
-      if name.startswith(("asr_", "clean_accuracy")) and None not in (value, other[key][name])
+      if name.startswith(("asr_", "clean_accuracy"))
     }
     rows.append({**one[key], "method": _BOTH, **numbers})
   order = {_key(row): number for number, row in enumerate(results.select(method=DEFENDED[0]))}

@@ -34,6 +34,7 @@ class Versus:
     paper_second: The paper's value.
     p_holm: The p-value as it counts among all cells of the table.
     collapsed: For both, at how many seeds the model is hardly better than the majority class.
+    unjudged: For both, at how many seeds nobody knows that.
   """
 
   labels: dict[str, Any]
@@ -45,6 +46,7 @@ class Versus:
   paper_second: float | None
   p_holm: float | None = None
   collapsed: tuple[int, int] = (0, 0)
+  unjudged: tuple[int, int] = (0, 0)
 
   @property
   def paper_direction(self) -> str:
@@ -116,6 +118,7 @@ def versus(
         paper_first=theirs[0],
         paper_second=theirs[1],
         collapsed=tuple(len(results.collapsed(**where, **w)) for w in (first, second)),
+        unjudged=tuple(len(results.unjudged(**where, **w)) for w in (first, second)),
       )
     )
   adjusted = statistics.holm([v.comparison.p if v.comparison else None for v in made])
@@ -147,9 +150,9 @@ def table_rows(entries: Sequence[Versus], digits: int = 3) -> list[list[str]]:
     [
       *(_label(value) for value in entry.labels.values()),
       _paper(entry.paper_first),
-      table_text(entry.first, digits) + mark(entry.collapsed[0]),
+      table_text(entry.first, digits) + mark(entry.collapsed[0], entry.unjudged[0]),
       _paper(entry.paper_second),
-      table_text(entry.second, digits) + mark(entry.collapsed[1]),
+      table_text(entry.second, digits) + mark(entry.collapsed[1], entry.unjudged[1]),
       table_text(entry.comparison.difference, digits) if entry.comparison else "-",
       p_text(entry.comparison.p if entry.comparison else None),
       p_text(entry.p_holm),
@@ -186,6 +189,8 @@ def csv_rows(entries: Sequence[Versus]) -> list[dict[str, Any]]:
       "second_clean_accuracy": entry.clean[1] and entry.clean[1].mean,
       "first_collapsed": entry.collapsed[0],
       "second_collapsed": entry.collapsed[1],
+      "first_unjudged": entry.unjudged[0],
+      "second_unjudged": entry.unjudged[1],
     }
     for entry in entries
   ]

@@ -5,6 +5,7 @@ distributed copies come from the one checkpoint.
 """
 
 import copy
+import dataclasses
 import datetime
 import time
 from collections.abc import Sequence
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
-from fedsafe_tff.experiment import evaluate, loop, run_dir, trainers
-from fedsafe_tff.experiment.facts import has_other_keys, manifest_facts
+from fedsafe_tff.experiment import evaluate, loop, run_dir, saved_models, trainers
+from fedsafe_tff.experiment.facts import manifest_facts
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared, prepare
 from fedsafe_tff.experiment.run import Stopped
@@ -69,7 +72,7 @@ def do_group(
       return [(cell, str(error)) for cell in cells]
     for cell in cells:
       # Two cells may have become one by what was typed; the first has done it for both.
-      if not cache.missing(cell):
+      if not cache.to_do(cell):
         continue
       try:
         group.attack(cell)
@@ -104,6 +107,8 @@ class _Group:
       "begun": _now(),
     }
     self._open()
+    model = saved_models.keep_frozen(self.path / "frozen.npz", prepared.model)
+    self._prepared = dataclasses.replace(prepared, model=model)
 
   def _open(self) -> None:
     file = self.path / "config.json"
@@ -115,12 +120,14 @@ class _Group:
         "another --cache"
       )
     before = read_json(self.path / "manifest.json")
-    if has_other_keys(before):
+    if "data_hash" not in before:
+      return
+    if differing := versions.differ_from_current(before):
       raise UserError(
-        f"{self.path} was trained by a version that drew its random numbers from other keys: give "
-        "another --cache"
+        f"{self.path} was made by a version with {differing}: its numbers would mix with others; "
+        "give another --cache"
       )
-    if before.get("data_hash") not in (None, self._prepared.data_hash):
+    if before["data_hash"] != self._prepared.data_hash:
       raise UserError(
         f"{self.path} was trained on other images (their hash differs): give another --cache"
       )
@@ -169,7 +176,7 @@ class _Group:
     self._progress.end()
 
   def attack(self, cell: Cell) -> None:
-    """Attacks a cell's copies at the sizes that are missing, or makes its example images."""
+    """Attacks a cell's copies at the sizes that are to do, or makes its example images."""
     weights, copies = self._copies(cell)
     if cell.examples:
       self._check_stop()
@@ -182,14 +189,28 @@ class _Group:
     scorer = Scorer(self._prepared.model, config.evaluation_batch_size)
     clean, clean_copies = evaluate.clean_accuracies(scorer, self._prepared, weights, copies)
     evaluator = evaluate.build_evaluator(config, self._prepared, copies)
-    for eps in self._cache.missing(cell):
+    for eps in self._cache.to_do(cell):
       self._check_stop()
       self._progress.begin(attack_step(cell), f"{cell.title()}, {config.attacks} eps {eps:.4g}")
       started = time.monotonic()
+      file = self._cache.evaluation(config, eps)
+      before = self._cache.find_evaluation(config, eps)
+      renewed = before and definitions.renewed(
+        before,
+        clean_global=clean,
+        clean_copies=clean_copies,
+        accuracy_on_attacked=evaluator.clean_accuracy().mean(),
+      )
+      if renewed:
+        now = {"result_versions": versions.current(), "renewed": self._origin}
+        run_dir.write_json(file, renewed | now)
+        self._progress.end("its attack was there, clean accuracy by today's definition")
+        continue
       wanted = identity.evaluation_config(config, eps)
       result = evaluator.attack(*evaluate.attack_specs(wanted))
       evaluation = {
         "config": wanted.as_dict(),
+        "result_versions": versions.current(),
         "result": result.summary(),
         "clean_accuracy_global": clean,
         "clean_accuracy_clients": clean_copies,
@@ -203,8 +224,8 @@ class _Group:
         "data_hash": self._prepared.data_hash,
         "seconds": round(time.monotonic() - started, 2),
       }
-      stored = _without_nan(evaluation) | self._origin
-      run_dir.write_json(self._cache.evaluation(config, eps), stored)
+      stored = run_dir.without_nan(evaluation) | self._origin
+      run_dir.write_json(file, stored)
       numbers = evaluation["result"]
       other = numbers["asr_avg"]
       self._progress.end(
@@ -279,14 +300,6 @@ def _check_finite(weights: Weights, what: str) -> None:
   # A model of NaN answers every image alike: its attack success rate would be a perfect zero.
   if not all(np.isfinite(np.asarray(w)).all() for w in weights):
     raise loop.Diverged(f"{what} has weights that are not numbers: lower its learning rate")
-
-
-def _without_nan(value: Any) -> Any:
-  if isinstance(value, dict):
-    return {k: _without_nan(v) for k, v in value.items()}
-  if isinstance(value, list):
-    return [_without_nan(v) for v in value]
-  return None if isinstance(value, float) and value != value else value
 
 
 def _now() -> str:

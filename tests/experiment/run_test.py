@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from experiments import compare, report, train
-from fedsafe_tff import keys
+from fedsafe_tff import versions
 from fedsafe_tff.config.defense import DEFENSES
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
@@ -51,6 +51,7 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   run = finished[defense]
   evaluation = tiny.read_json(run / "evaluation.json")
   assert len(evaluation["results"]) == 4
+  assert evaluation["result_versions"] == versions.current()
   for result in evaluation["results"]:
     assert set(result) == RESULT_KEYS
     numbers = [v for k, v in result.items() if k not in ("attack", "asr_self_correct",
@@ -63,9 +64,9 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   manifest = tiny.read_json(run / "manifest.json")
   noisy = defense in ("distributed_noise", "noise_only")
   assert manifest["seeds"] == {"seed": 0, "noise_seed": _NOISE_SEED if noisy else None}
-  assert manifest["result_versions"]["keys"] == keys.VERSION
   assert len(manifest["data_hash"]) == 64
   assert {"versions", "git_commit", "hardware", "finished"} <= set(manifest)
+  assert manifest["result_versions"] == versions.current()
   assert manifest["threads"] >= 1 and not (run / "evaluation.partial.json").exists()
   assert tiny.read_json(run / "config.json")["defense"] == defense
   assert list((run / "checkpoints").iterdir()) and list((run / "tensorboard").iterdir())
@@ -311,3 +312,10 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path):
   write(tmp_path / "data", 45)
   with pytest.raises(UserError, match="begun on other images"):
     train.train(words)
+
+
+def test_a_run_begun_with_other_keys_or_splits_is_not_gone_on_with(tmp_path):
+  with run_dir.open_run_dir(tiny.config(tmp_path, **_PLAIN)) as path:
+    run_dir.write_manifest(path, data_hash="0", result_versions=versions.current() | {"keys": 99})
+  with pytest.raises(UserError, match="begun by a version with keys 99 .*choose another --run_dir"):
+    train.train(tiny.arguments(tmp_path, **_PLAIN))

@@ -1,6 +1,7 @@
 """All tables and figures on a tiny phantom, from one cache that begins with a stopped training."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from experiments import ablation, figure1, figure2, figure3, table1, table2, train
+from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.experiment import loop, run_dir
 from fedsafe_tff.sweep import paper
 from tests.experiment import tiny
@@ -190,6 +193,89 @@ def test_one_missing_evaluation_is_made_alone(made, capsys, monkeypatch):
   after = tiny.read_json(file)
   assert after["result"] == before["result"]
   assert after["transfer_matrix"] == before["transfer_matrix"]
+
+
+def older(made, folder, row, copies):
+  """A copy of the cache in which an evaluation is as an older version left it."""
+  shutil.copytree(made / "sweep", folder / "sweep")
+  file = folder / "sweep" / row["evaluation"]
+  stored = tiny.read_json(file)
+  del stored["result_versions"]
+  file.write_text(json.dumps(stored | {"clean_accuracy_clients": copies}))
+  return file
+
+
+def test_an_older_definition_is_computed_anew_from_the_model_that_is_there(
+  made, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(loop, "train", None)
+  row = next(
+    r for r in rows(made / "figure2" / "numbers.csv") if r["method"] == "distributed_noise"
+  )
+  before = tiny.read_json(made / "sweep" / row["evaluation"])
+  attacked = before["result"]["clean_accuracy"]
+  file = older(made, tmp_path, row, [attacked] * 3)
+  # Only some of the images are attacked, says the evaluation of this older version.
+  stored = tiny.read_json(file)
+  file.write_text(json.dumps(stored | {"attacked_images": stored["attacked_images"] - 1}))
+  assert figure2.figure2(words(tmp_path, "figure2", only_cached=True)) == 0
+  page = (tmp_path / "figure2" / "README.md").read_text()
+  assert "1 in 1, 2 in 20" in page and "‡1" in page
+  found = rows(tmp_path / "figure2" / "numbers.csv")
+  assert [r["clean_accuracy_all"] for r in found if r["definitions"] == "1"] == [""]
+
+  monkeypatch.setattr(Evaluator, "attack", None)  # its attack is there
+  assert figure2.figure2(words(tmp_path, "figure2")) == 0
+  assert "clean accuracy by today's definition" in capsys.readouterr().out
+  after = tiny.read_json(file)
+  assert after["clean_accuracy_clients"] == before["clean_accuracy_clients"]
+  assert after["result_versions"] == before["result_versions"] and after["renewed"]["hardware"]
+  assert after["result"] == before["result"] and after["git_commit"] == before["git_commit"]
+  columns = [
+    [(r["clean_accuracy_all"], r["definitions"]) for r in rows(folder / "figure2" / "numbers.csv")]
+    for folder in (tmp_path, made)
+  ]
+  assert columns[0] == columns[1]
+
+
+def test_an_older_evaluation_of_another_model_is_attacked_anew(made, tmp_path, monkeypatch):
+  monkeypatch.setattr(loop, "train", None)
+  row = next(
+    r for r in rows(made / "figure2" / "numbers.csv") if r["method"] == "distributed_noise"
+  )
+  before = tiny.read_json(made / "sweep" / row["evaluation"])
+  file = older(made, tmp_path, row, [0.125] * 3)
+  other = tiny.read_json(file)
+  other["result"] |= {"clean_accuracy": 0.125, "asr_self": 0.25}
+  file.write_text(json.dumps(other | {"attacked_images": 1}))
+  assert figure2.figure2(words(tmp_path, "figure2")) == 0
+  after = tiny.read_json(file)
+  assert after["result"] == before["result"] and "renewed" not in after
+
+
+def test_numbers_of_other_keys_or_splits_do_not_mix(made, tmp_path, capsys, monkeypatch):
+  shutil.copytree(made / "sweep", tmp_path / "sweep")
+  row = rows(made / "table1" / "numbers.csv")[0]
+  now = versions.current()
+  other = {"result_versions": now | {"splits": now["splits"] + 1}}
+  file = tmp_path / "sweep" / row["evaluation"]
+  file.write_text(json.dumps(tiny.read_json(file) | other))
+  with pytest.raises(UserError, match=f"are not of one version.*{row['training']}"):
+    table1.table1(words(tmp_path, "table1", only_cached=True))
+  assert not (tmp_path / "table1" / "README.md").exists()
+  assert table1.table1(words(tmp_path, "table1", only_cached=True, mixed_versions=True)) == 0
+  page = (tmp_path / "table1" / "README.md").read_text()
+  assert "## Numbers of different versions" in page and "--mixed_versions=True" in page
+  assert f"splits {now['splits'] + 1}: {row['training']}" in page
+  # What is missing is not begun either; and no training of another version is gone on with.
+  monkeypatch.setattr(loop, "train", None)
+  capsys.readouterr()
+  with pytest.raises(UserError, match="what is still to be made"):
+    table1.table1(words(tmp_path, "table1", attack_eps=f"{row['eps']},0.3"))
+  manifest = tmp_path / "sweep" / row["training"] / "manifest.json"
+  manifest.write_text(json.dumps(tiny.read_json(manifest) | other))
+  with pytest.raises(UserError, match="was made by a version with splits .*give another --cache"):
+    table1.table1(words(tmp_path, "table1", attack_eps=0.3))
 
 
 def test_a_cache_without_models_trains_again_and_says_whether_it_is_the_same(

@@ -149,6 +149,17 @@ def test_frozen_layers_are_constants(runtime):
   np.testing.assert_allclose(found, own(X, training=False), atol=1e-5)
 
 
+def test_frozen_weights_can_be_put_back():
+  models = [adapt(keras_nets.frozen_stem) for _ in range(2)]
+  weights = models[0].init(keys.root(0))
+  first, second = (model.apply(weights, X).numpy() for model in models)
+  assert np.abs(first - second).max() > 1e-3
+  kept = models[1].with_frozen([value for _, value in models[0].frozen])
+  np.testing.assert_array_equal(kept.apply(weights, X), first)
+  np.testing.assert_array_equal(models[1].apply(weights, X), second)  # that one stays as it was
+  assert models[0].with_frozen([value for _, value in models[0].frozen]) is models[0]
+
+
 @pytest.mark.parametrize(
   "build, match",
   [

@@ -1,8 +1,11 @@
 """Keras models that tests adapt, as a user would write them."""
 
+import numpy as np
 import tensorflow as tf
 
 from tests import small
+
+STEMS = []  # those of `frozen_stem`, in the order in which they were made
 
 
 def groups(input_shape, num_classes):
@@ -54,3 +57,16 @@ def functional(input_shape, num_classes):
   """A functional model of a user."""
   del input_shape, num_classes
   return small.model()
+
+
+def frozen_stem(input_shape, num_classes):
+  """A frozen convolution, drawn from what no seed of ours reaches, and a layer that trains."""
+  layers = tf.keras.layers
+  stem = layers.Conv2D(6, 5, strides=3, activation="relu", trainable=False)
+  made = tf.keras.Sequential(
+    [layers.Input(input_shape), stem, layers.Flatten(), layers.Dense(num_classes)]
+  )
+  drawn = np.random.default_rng().normal(size=stem.kernel.shape, scale=0.3)
+  stem.kernel.assign(drawn.astype(np.float32))
+  STEMS.append(stem.kernel.numpy())
+  return made

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.experiment.run_dir import write_json
 from fedsafe_tff.sweep import identity, steps
@@ -57,6 +58,7 @@ def test_rows_say_where_every_number_is_from(tmp_path, cache):
   assert row["training"] == f"trainings/{identity.training_name(cell.config)}"
   assert row["evaluation"].startswith(row["training"] + "/evaluations/")
   assert row["git_commit"] == "abc"
+  assert (row["keys"], row["splits"], row["definitions"]) == (1, 1, 2)
 
 
 def test_only_what_is_missing_is_planned(tmp_path, cache):
@@ -154,3 +156,46 @@ def test_time_is_estimated_from_the_likest_steps(tmp_path, cache):
   estimate.add(steps.train_step(local), 240.0)
   assert estimate.seconds(steps.train_step(local)) == 240.0
   assert estimate.seconds(steps.train_step(one)) == 60.0
+
+
+def by_older_definition(cache, cell, eps):
+  """Attacks 29 of 40 images; the copies' accuracy is that on the attacked ones."""
+  attack(cache, cell, eps, clean_accuracy_clients=[0.85, 0.95])
+  folder = cache.training(cell.config)
+  manifest = {"finished": "now", "data": {"parts": {"evaluation": 40}}}
+  write_json(folder / "manifest.json", manifest)
+
+
+def test_a_column_has_one_definition(tmp_path, cache):
+  group = cells(tmp_path, "none", "server_adversarial_training", "distributed_noise")
+  for cell in group:
+    by_older_definition(cache, cell, 0.01)
+    attack(cache, cell, 0.02)
+  found = {(row["method"], row["eps"]): row for row in cache.rows(group)}
+  values = {place: row["clean_accuracy_all"] for place, row in found.items()}
+  for method in ("none", "server_adversarial_training"):
+    assert values[method, 0.01] == 0.91  # the global model's, which every client holds
+  assert values["distributed_noise", 0.01] is None
+  assert [values[c.method, 0.02] for c in group] == pytest.approx([0.92] * 3)
+  assert {place[1]: row["definitions"] for place, row in found.items()} == {0.01: 1, 0.02: 2}
+
+
+def test_what_can_be_evaluated_anew_is_planned(tmp_path, cache):
+  noised, single = cells(tmp_path, "distributed_noise", "none")
+  for cell in (noised, single):
+    for eps in EPS:
+      by_older_definition(cache, cell, eps)
+  attack(cache, noised, 0.02)
+  assert steps.plan([noised, single], cache) == []  # an archive has no models
+  train(cache, noised)
+  manifest = cache.training(noised.config) / "manifest.json"
+  facts = {"finished": "now", "data": {"parts": {"evaluation": 40}}}
+  write_json(manifest, facts | {"result_versions": versions.current()})
+  assert cache.missing(noised) == [] and cache.outdated(noised) == [0.01]
+  assert steps.plan([noised, single], cache) == [[noised]]
+  assert cache.to_do(noised) == [0.01]
+  # By other keys the copies would be others than those that were attacked.
+  for name in versions.DRAWN:
+    now = versions.current()
+    write_json(manifest, facts | {"result_versions": now | {name: now[name] - 1}})
+    assert cache.outdated(noised) == []

@@ -83,6 +83,37 @@ def test_collapsed_models_carry_a_mark(tmp_path):
   assert "| 0.700 ± 0.000 †5 |" in overview(results(rows), tmp_path).text
 
 
+def test_models_of_which_nobody_knows_carry_another_mark(tmp_path):
+  """Two seeds of five by an older definition; one of the others has collapsed."""
+  rows = many(NOISE, 0.3, 0.1, eps=0.01) + many(ADVERSARIAL, 0.4, 0.4, eps=0.01)
+  for old in rows[:2]:
+    old |= {"clean_accuracy_all": None, "definitions": 1}
+  rows[2]["clean_accuracy_all"] = 0.6
+  section = overview(results(rows), tmp_path)
+  assert "| 0.900 ± 0.000 †1 ‡2 | 0.300" in section.text
+  assert "| 0.900 ± 0.000 | 0.400" in section.text and "‡n: at n seeds nobody knows" in section.text
+  cells = read_csv(tmp_path / "all_cells.csv")
+  found = {r["method"]: r["collapsed"] + r["unjudged"] for r in cells}
+  assert found == {NOISE: "12", ADVERSARIAL: "00"}
+  report = table1.report(synthetic.request(tmp_path), results(rows), tmp_path)
+  assert "| 0.300 ± 0.000 †1 ‡2 |" in report.sections[0].text
+  [own, _] = read_csv(tmp_path / "table1.csv")
+  assert (own["first_unjudged"], own["second_unjudged"]) == ("0", "2")
+  assert "‡" not in overview(results(rows[5:]), tmp_path).text
+
+
+def test_the_mean_of_both_is_unknown_where_one_is(tmp_path):
+  rows = results(*(
+    many(method, 0.5, 0.1, task="pathology", variant=variant, eps=0.03,
+         clean_accuracy_all=None if method == NOISE else 0.9)
+    for method in (ADVERSARIAL, NOISE)
+    for variant in ("no DP", "DP")
+  ))
+  table2.report(synthetic.request(tmp_path), rows, tmp_path)
+  found = {r["method"]: r["first_unjudged"] for r in read_csv(tmp_path / "table2.csv")}
+  assert found == {ADVERSARIAL: "0", NOISE: "5", "mean of both": "5"}
+
+
 def test_table_2_has_sizes_and_their_average(tmp_path):
   rows = results(*(
     many(method, 0.5, other * eps, task="pathology", variant=variant, eps=eps)
@@ -209,8 +240,9 @@ def test_the_page_says_what_was_found_and_what_failed(tmp_path):
   request = synthetic.request(tmp_path, seeds=(0, 1), command="python -m experiments.table1 --x=1")
   cells = table1.cells(request)
   report = table1.report(request, TABLE1, tmp_path)
-  path = page.write(tmp_path, table1.TITLE, report, request, cells, [("glioma, seed 1", "a loss")])
-  text = path.read_text()
+  failures = [("glioma, seed 1", "a loss")]
+  written = (tmp_path, table1.TITLE, report, request, cells, failures, TABLE1.rows)
+  text = page.write(*written, mixed="").read_text()
   assert text.startswith("# Table 1")
   assert "| 1 | Distributed noise lowers the self-ASR by up to 8%" in text
   assert "| **holds** |" in text and "\n1. Largest reduction: " in text
@@ -221,3 +253,9 @@ def test_the_page_says_what_was_found_and_what_failed(tmp_path):
   assert "--downlink_sigma=0.01 " in text
   assert "- undefended: `--attacks=pgd --attack_steps=10 " in text
   assert "- local adversarial training: `--local_attack_eps=0.03 --local_attack_steps=3 " in text
+  assert "- versions: keys 1, splits 1\n- definitions of the 80 evaluations: 2 in 80\n" in text
+  assert "different versions" not in text
+  mixed = page.write(*written, mixed="keys 1: a; keys 2: b").read_text()
+  before, _, after = mixed.partition("## Numbers of different versions")
+  assert before == "# Table 1: ASR (self/avg), adversarial training against distributed noise\n\n"
+  assert "keys 1: a; keys 2: b" in after.partition("## The paper's claims")[0]
