@@ -3,10 +3,16 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 Weights = tuple[tf.Tensor, ...]
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+  """Cross-entropy of each image, float32 [n]."""
+  return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,6 +25,10 @@ class FunctionalModel:
     num_classes: Number of classes, the last dimension of the logits.
     init_fn: Key (int32 [2]) to weights, a tuple of float32 tensors.
     apply_fn: (weights, images, key or None, training) to logits.
+    losses_fn: (logits, labels) to a loss per image or their mean, which training lowers; None is
+      cross-entropy.
+    input_spec: (x, y) of a batch as `tf.TensorSpec`s, as TFF has them; None is float32 images and
+      int32 labels.
   """
 
   name: str
@@ -26,6 +36,8 @@ class FunctionalModel:
   num_classes: int
   init_fn: Callable[[tf.Tensor], Weights]
   apply_fn: Callable[[Sequence[tf.Tensor], tf.Tensor, tf.Tensor | None, bool], tf.Tensor]
+  losses_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+  input_spec: Any = None
 
   def init(self, key: tf.Tensor) -> Weights:
     """Draws initial weights from `key`, int32 [2]."""
@@ -50,6 +62,16 @@ class FunctionalModel:
     if training and seed is None:
       raise ValueError("a training pass needs a key for its dropout masks")
     return self.apply_fn(weights, images, seed, training)
+
+  def batch_spec(self) -> Any:
+    """What a batch of a client's data set looks like: (x, y), or a mapping of them."""
+    if self.input_spec is not None:
+      return self.input_spec
+    return tf.TensorSpec([None, *self.input_shape]), tf.TensorSpec([None], tf.int32)
+
+  def losses(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The loss in training, float32 [n] or the mean, from logits and labels (int32 [n])."""
+    return (self.losses_fn or cross_entropy)(logits, labels)
 
   def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     """Shapes and dtypes of the weights, without computing them."""

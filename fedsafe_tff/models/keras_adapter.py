@@ -1,4 +1,4 @@
-"""Any Keras model as a functional model.
+"""Any Keras model, or other model that keeps its weights in variables, as a functional model.
 
 The model is traced once; its graph is cut free of its variables, which become arguments, and its
 random ops become stateless ones fed by the key, so that dropout masks are as repeatable as
@@ -9,7 +9,7 @@ everything else. Frozen weights become constants. Weights that training updates 
 import contextlib
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -66,17 +66,50 @@ def from_keras(
     raise UserError(f"{name} must return a Keras model, but returned {type(model).__name__}")
   if not model.built:
     model.build((None, *input_shape))
-  values = [v.numpy() for v in model.trainable_weights]
-  specs = [tf.TensorSpec(v.shape, v.dtype) for v in model.trainable_weights]
+  return from_variables(
+    lambda images, training: model(images, training=training),
+    trainable=model.trainable_weights,
+    frozen=model.non_trainable_weights,
+    input_shape=input_shape,
+    num_classes=num_classes,
+    name=name,
+  )
+
+
+def from_variables(
+  forward: Callable[[tf.Tensor, bool], tf.Tensor],
+  *,
+  trainable: Sequence[tf.Variable],
+  frozen: Sequence[tf.Variable],
+  input_shape: Sequence[int],
+  num_classes: int | None = None,
+  name: str,
+) -> FunctionalModel:
+  """Adapts a forward pass (images, training) -> logits that reads variables.
+
+  Args:
+    forward: Is traced once with and once without training.
+    trainable: The variables that become the model's weights, with their values.
+    frozen: Other variables that it reads; they become constants.
+    input_shape: Of one image.
+    num_classes: Number of logits; None takes what comes.
+    name: A short name, for manifests and messages.
+
+  Raises:
+    UserError: As `from_keras`.
+  """
+  values = [v.numpy() for v in trainable]
+  specs = [tf.TensorSpec(v.shape, v.dtype) for v in trainable]
   image_spec = tf.TensorSpec([None, *input_shape], tf.float32)
   passes = {
-    training: _cut_free(model, image_spec, specs, training, name) for training in (False, True)
+    training: _cut_free(forward, trainable, frozen, image_spec, specs, training, name)
+    for training in (False, True)
   }
   logits_shape = passes[False].structured_outputs.shape
-  if logits_shape.rank != 2 or logits_shape[-1] != num_classes:
-    raise UserError(
-      f"{name} returns shape {logits_shape}, but [n, {num_classes}] logits are needed"
-    )
+  classes = logits_shape[-1] if logits_shape.rank == 2 else None
+  if classes is None or classes != (num_classes or classes):
+    wanted = f"[n, {num_classes or 'classes'}]"
+    raise UserError(f"{name} returns shape {logits_shape}, but {wanted} logits are needed")
 
   def init(key: tf.Tensor) -> Weights:
     del key
@@ -89,29 +122,36 @@ def from_keras(
   return FunctionalModel(
     name=name,
     input_shape=tuple(input_shape),
-    num_classes=num_classes,
+    num_classes=classes,
     init_fn=init,
     apply_fn=apply,
   )
 
 
-def _cut_free(model, image_spec, weight_specs, training, name):
+@contextlib.contextmanager
+def _without_functions() -> Iterator[None]:
+  """Calls of a `tf.function` inside are traced into the caller's graph."""
+  before = tf.config.functions_run_eagerly()
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(before)
+
+
+def _cut_free(forward, trainable, frozen_variables, image_spec, weight_specs, training, name):
   """A differentiable function (images, key, *weights) -> logits without variables."""
-
-  @tf.function
-  def forward(images):
-    return model(images, training=training)
-
-  traced = forward.get_concrete_function(image_spec)
+  with _without_functions():
+    traced = tf.function(lambda x: forward(x, training)).get_concrete_function(image_spec)
   graph_def = traced.graph.as_graph_def()
   captured = {id(handle): inner.op.name for handle, inner in traced.graph.captures}
   handle_of = {
     captured[id(v.handle)]: i
-    for i, v in enumerate(model.trainable_weights)
+    for i, v in enumerate(trainable)
     if id(v.handle) in captured
   }
   frozen = {
-    captured[id(v.handle)]: v for v in model.non_trainable_weights if id(v.handle) in captured
+    captured[id(v.handle)]: v for v in frozen_variables if id(v.handle) in captured
   }
   _refuse_updates(graph_def, frozen, name)
   constants: dict[str, np.ndarray] = {}
@@ -126,7 +166,7 @@ def _cut_free(model, image_spec, weight_specs, training, name):
       if source not in handle_of:
         raise UserError(f"{name} reads a variable that is not one of its weights ({source})")
       reads[node.name] = handle_of[source]
-      _make_placeholder(node, model.trainable_weights[handle_of[source]].dtype)
+      _make_placeholder(node, trainable[handle_of[source]].dtype)
     elif node.op in _STATELESS:
       random_ops.append(node.name)
       node.op = _STATELESS[node.op]

@@ -1,0 +1,40 @@
+"""TFF types and small computations that several stages share."""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import keys
+from fedsafe_tff.models.functional import FunctionalModel
+
+KEY = tff.TensorType(np.int32, [2])
+ROUND = tff.TensorType(np.int32)
+CLIENT = tff.TensorType(np.int32)
+WEIGHT = tff.TensorType(np.float32)
+
+
+def weights_type(model: FunctionalModel) -> tff.Type:
+  """Type of a model's weights: `tff.learning.models.ModelWeights`, all of them trainable."""
+  specs = tff.learning.models.ModelWeights(tuple(model.weight_specs()), ())
+  return tff.types.tensorflow_to_type(specs)
+
+
+def batch_type(model: FunctionalModel) -> tff.Type:
+  """Type of a batch of a client's data set."""
+  return tff.types.tensorflow_to_type(model.batch_spec())
+
+
+def initial_weights(model: FunctionalModel, seed: int) -> tff.Computation:
+  """-> `tff.learning.models.ModelWeights`, drawn from `seed`."""
+
+  @tff.tensorflow.computation
+  def initial():
+    weights = model.init(keys.fold(keys.root(seed), keys.INIT))
+    return tff.learning.models.ModelWeights(tuple(weights), ())
+
+  return initial
+
+
+def stream(seed: int, purpose: int) -> tf.Tensor:
+  """A run's key for one side: `keys.CLIENT_STREAM`, or `keys.SERVER_STREAM`, hidden from clients."""
+  return keys.fold(keys.root(seed), purpose)
