@@ -45,7 +45,7 @@ class BareRound:
 
 def _training(model, batch_size, shuffle, apart, xla):
   images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
-  labels, key = tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)
+  labels, key = tf.TensorSpec([None], tf.int32), keys.SPEC
 
   def step_gradient(weights, x, y, seed):
     with tf.GradientTape(watch_accessed_variables=False) as tape:

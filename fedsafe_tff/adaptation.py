@@ -104,7 +104,7 @@ def adapt(
     weights: The aggregated weights.
     images: The server's images, uint8 [n, height, width, channels]; n must be known.
     labels: int32 [n].
-    key: int32 [2].
+    key: int64 [2].
     settings: Fixed settings.
 
   Returns:

@@ -21,7 +21,7 @@ from fedsafe_tff import adaptation as adaptation_lib
 from fedsafe_tff import client_work as client_work_lib
 from fedsafe_tff import keys
 from fedsafe_tff.data.shard_reader import read_client, read_named
-from fedsafe_tff.distribution import build_distribution
+from fedsafe_tff.distribution import KEY_TYPE, build_distribution
 from fedsafe_tff.models.functional import FunctionalModel
 
 
@@ -105,7 +105,6 @@ def build_fedsafe(
   )
   upload_type = weights_type
   aggregation = aggregator.create(upload_type, tff.TensorType(np.float32))
-  key_type = tff.TensorType(np.int32, [2])
 
   @tff.tensorflow.computation
   def initial_values():
@@ -135,7 +134,7 @@ def build_fedsafe(
   shared_type = tff.StructType(
     [
       ("round", tff.TensorType(np.int32)),
-      ("key", key_type),
+      ("key", KEY_TYPE),
       ("learning_rate", tff.TensorType(np.float32)),
       ("local_attack_eps", tff.TensorType(np.float32)),
     ]

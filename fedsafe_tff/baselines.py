@@ -22,11 +22,11 @@ def as_tff_model(model: FunctionalModel, key: tf.Tensor) -> tff.learning.models.
 
   Args:
     model: Our functional model.
-    key: int32 [2] from which the initial weights are drawn.
+    key: int64 [2] from which the initial weights are drawn.
   """
   image_spec = tf.TensorSpec([None, *model.input_shape], tf.float32)
   input_spec = (
-    (image_spec, tf.TensorSpec([2], tf.int32)),
+    (image_spec, keys.SPEC),
     tf.TensorSpec([None], tf.int32),
   )
 

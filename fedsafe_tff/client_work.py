@@ -93,7 +93,7 @@ def training_gradient(
     weights: Where the gradient is taken.
     images: float32 [n, height, width, channels] in [0, 1].
     labels: int32 [n].
-    seed: int32 [2], of the dropout.
+    seed: int64 [2], of the dropout.
   """
 
   def forward_and_back(weights, images, labels, seed):
@@ -125,7 +125,7 @@ def train(
     weights: Where to start.
     images: uint8 [n, height, width, channels].
     labels: int32 [n].
-    key: int32 [2]; decides order, augmentation, dropout and random starts.
+    key: int64 [2]; decides order, augmentation, dropout and random starts.
     work: Fixed settings.
     learning_rate: Of SGD.
     attack_eps: Perturbation in pixels of [0, 1].
@@ -232,7 +232,7 @@ def local_update(
     received: The copy of the global model that came down.
     images: uint8 [n, height, width, channels].
     labels: int32 [n].
-    key: int32 [2], this client's in this round.
+    key: int64 [2], this client's in this round.
     work: Fixed settings.
     learning_rate: Of local SGD.
     attack_eps: Perturbation of local adversarial training, in pixels of [0, 1].

@@ -22,6 +22,9 @@ from fedsafe_tff import keys
 from fedsafe_tff.client_work import gaussian_noise
 from fedsafe_tff.models.functional import Weights
 
+# Of a key that is sent or kept in a state.
+KEY_TYPE = tff.TensorType(keys.SPEC.dtype.as_numpy_dtype, keys.SPEC.shape)
+
 
 def noisy_copy(
   weights: Sequence[tf.Tensor],
@@ -35,7 +38,7 @@ def noisy_copy(
   Args:
     weights: The global model.
     sigma: Standard deviation per weight; 0 returns the weights unchanged.
-    server_key: int32 [2]; known to the server alone.
+    server_key: int64 [2]; known to the server alone.
     round_number: The round.
     client: The client's identifier.
   """
@@ -60,12 +63,11 @@ def build_distribution(
     A function from (weights@SERVER, round@SERVER, server_key@SERVER, client_ids@CLIENTS) to the
     copies, weights@CLIENTS.
   """
-  key_type = tff.TensorType(np.int32, [2])
   sent_type = tff.StructType(
     [
       ("weights", weights_type),
       ("round", tff.TensorType(np.int32)),
-      ("key", key_type),
+      ("key", KEY_TYPE),
     ]
   )
 

@@ -1,13 +1,29 @@
 """Stateless randomness: every draw is keyed by (seed, purpose, round, client, ...).
 
-A key is an int32 tensor of shape [2], the form that `tf.random.stateless_*` takes as `seed`.
-Folding in the purpose first keeps streams apart that would otherwise share (round, client)
-numbers. Everything is drawn with Philox, whose bits do not depend on the device.
+A key is an int64 tensor of shape [2], 128 bits, the form that `tf.random.stateless_*` takes as
+`seed` and uses all of. A child is a block of Philox4x32-10 (Salmon et al., *Parallel random
+numbers: as easy as 1, 2, 3*, SC 2011), whose block function is one-to-one for every key:
+
+  fold((a, b), n) = Philox_a(counter = (n, b))
+
+So the children of one key never coincide, whatever their 64-bit numbers; those of different keys
+do with probability 2**-128 a pair; and who knows a child or draws made with it has no known way to
+its parent or siblings that is shorter than trying keys. Draws scramble the key by a block of their
+own first, so that they share no block with the folding of the same key. Folding in the purpose
+first keeps streams apart that would otherwise share (round, client) numbers. Philox's bits do not
+depend on the device.
 """
 
 import tensorflow as tf
 
+# Recorded with every run: raise it when the bits of `root` or `fold`, or what is folded, change.
+# 1 was `stateless_fold_in` on int32 keys: 32 bits of state, so that clients and rounds met.
+VERSION = 2
+
 ALG = "philox"
+_PHILOX = 1  # as TensorFlow's ops number it
+
+SPEC = tf.TensorSpec([2], tf.int64)
 
 # Purposes. The numbers are part of the bits of every run: never reuse or renumber one.
 INIT = 1
@@ -25,12 +41,23 @@ SERVER_STREAM = 12
 
 
 def root(seed: int) -> tf.Tensor:
-  """The key that a run's integer `seed` (0 to 2**62) stands for, int32 [2]."""
-  return tf.constant([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], tf.int32)
+  """The key that a run's integer `seed` (0 to 2**63 - 1) stands for, int64 [2]."""
+  return tf.constant([seed, 0], tf.int64)
 
 
 def fold(key: tf.Tensor, *data: int | tf.Tensor) -> tf.Tensor:
-  """Derives a new key from `key` (int32 [2]) and integers, which may be scalar tensors."""
-  for number in data:
-    key = tf.random.experimental.stateless_fold_in(key, tf.cast(number, tf.int32), alg=ALG)
+  """Derives a new key from `key` (int64 [2]) and integers, one after the other.
+
+  Args:
+    key: int64 [2].
+    *data: Each an int of 64 bits with sign, or a scalar int32 or int64 tensor.
+  """
+  # Seeds are read in host memory: on a GPU each fold would wait for it and copy there and back.
+  with tf.device("CPU"):
+    for number in data:
+      words = tf.bitcast(key, tf.uint64)
+      counter = tf.stack([tf.bitcast(tf.cast(number, tf.int64), tf.uint64), words[1]])
+      key = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=SPEC.shape, key=words[:1], counter=counter, alg=_PHILOX, dtype=tf.int64
+      )
   return key

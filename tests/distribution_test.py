@@ -6,13 +6,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.distribution import build_distribution, noisy_copy
+from fedsafe_tff.distribution import KEY_TYPE, build_distribution, noisy_copy
 
 SIGMA = 0.05
 WEIGHTS = [np.zeros([60, 70], np.float32), np.ones([900], np.float32)]
 TYPE = tff.to_type([tff.TensorType(w.dtype.type, w.shape) for w in WEIGHTS])
 STATE = tff.StructType([
-  ("weights", TYPE), ("round", tff.TensorType(np.int32)), ("key", tff.TensorType(np.int32, [2]))
+  ("weights", TYPE), ("round", tff.TensorType(np.int32)), ("key", KEY_TYPE)
 ])
 
 

@@ -26,7 +26,7 @@ def craft(
     x: Images, float32 [n, h, w, c] in [0, 1].
     y: True labels, int32 [n].
     spec: The attack.
-    key: int32 [2], for random starts.
+    key: int64 [2], for random starts.
     eps: Overrides the spec's eps, so that one compiled function serves many sizes.
     step_size: Overrides the spec's step.
 
@@ -69,7 +69,7 @@ def random_noise(x: tf.Tensor, key: tf.Tensor, *, eps: tf.Tensor | float) -> tf.
 
   Args:
     x: Images, float32 [n, h, w, c] in [0, 1].
-    key: int32 [2].
+    key: int64 [2].
     eps: Size, in pixels of [0, 1].
 
   Returns:

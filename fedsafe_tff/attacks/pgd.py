@@ -33,7 +33,7 @@ def pgd(
     step_size: Step alpha, in pixels of [0, 1].
     steps: Number of steps.
     random_start: Start at a uniform point of the ball instead of `x`.
-    key: int32 [2], for the random starts.
+    key: int64 [2], for the random starts.
     restarts: Repeats from new random starts; per image the highest loss wins.
 
   Returns:

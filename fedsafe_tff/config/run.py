@@ -11,7 +11,7 @@ _RAY = {"applies": lambda c: c.runtime == "ray", "needs": "--runtime=ray"}
 class RunConfig:
   """Run."""
 
-  seed: int = setting(0, "Seed of everything random.", low=0, high=2**53)
+  seed: int = setting(0, "Seed of everything random.", low=0, high=2**63 - 1)
   run_dir: str = setting("", "Run folder; by default a new one under runs/.")
   threads: int = setting(
     0, "Threads of TensorFlow; 0: all cores. The last bits of a result depend on it.", low=0

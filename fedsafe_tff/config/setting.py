@@ -50,9 +50,13 @@ class Setting:
 
   def interval(self) -> str:
     """The range as an interval, such as `(0, 1]`."""
-    left = "(-inf" if self.low is None else f"{'(' if self.low_open else '['}{self.low:g}"
-    right = "inf)" if self.high is None else f"{self.high:g}{')' if self.high_open else ']'}"
+    left = "(-inf" if self.low is None else ("(" if self.low_open else "[") + _written(self.low)
+    right = "inf)" if self.high is None else _written(self.high) + (")" if self.high_open else "]")
     return f"{left}, {right}"
+
+
+def _written(limit: float) -> str:
+  return str(limit) if isinstance(limit, int) else f"{limit:g}"  # seeds are too long for :g
 
 
 def setting(default: Any, help_text: str, **details: Any) -> Any:

@@ -25,7 +25,7 @@ def augment(images: tf.Tensor, key: tf.Tensor, ops: tuple[str, ...]) -> tf.Tenso
 
   Args:
     images: float32 [n, height, width, channels] in [0, 1].
-    key: int32 [2].
+    key: int64 [2].
     ops: Names from `OPS`, applied in that order; "rot90" needs square images.
 
   Returns:

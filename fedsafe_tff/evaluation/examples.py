@@ -28,7 +28,7 @@ def triptych(
     images: uint8 [n, h, w, c].
     labels: int32 [n].
     spec: The attack.
-    key: int32 [2].
+    key: int64 [2].
     count: How many images to return.
 
   Returns:

@@ -127,7 +127,7 @@ class Evaluator:
       copies: Weights of each client's copy.
       images: uint8 [n, h, w, c].
       labels: int32 [n].
-      key: int32 [2], for random starts and random noise.
+      key: int64 [2], for random starts and random noise.
       batch_size: Images at a time.
       colluders: How many clients pool their copies for an attack.
 
@@ -243,7 +243,7 @@ class Evaluator:
           tf.TensorSpec([None], tf.int32),
           tf.TensorSpec([], tf.float32),
           tf.TensorSpec([], tf.float32),
-          tf.TensorSpec([2], tf.int32),
+          keys.SPEC,
         ],
       )
     return self._crafters[kind]

@@ -40,7 +40,7 @@ class WorstCase:
       copies: Weights of each client's copy.
       images: uint8 [n, h, w, c].
       labels: int32 [n].
-      key: int32 [2], for random starts.
+      key: int64 [2], for random starts.
       batch_size: Images at a time.
     """
     self._copies = [tuple(tf.convert_to_tensor(w) for w in copy) for copy in copies]

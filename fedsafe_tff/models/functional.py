@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from fedsafe_tff import keys
+
 Weights = tuple[tf.Tensor, ...]
 
 
@@ -23,7 +25,7 @@ class FunctionalModel:
     name: A short name, for manifests.
     input_shape: (height, width, channels) of an image.
     num_classes: Number of classes, the last dimension of the logits.
-    init_fn: Key (int32 [2]) to weights, a tuple of float32 tensors.
+    init_fn: Key (int64 [2]) to weights, a tuple of float32 tensors.
     apply_fn: (weights, images, key or None, training) to logits.
     losses_fn: (logits, labels) to a loss per image or their mean, which training lowers; None is
       cross-entropy.
@@ -40,7 +42,7 @@ class FunctionalModel:
   input_spec: Any = None
 
   def init(self, key: tf.Tensor) -> Weights:
-    """Draws initial weights from `key`, int32 [2]."""
+    """Draws initial weights from `key`, int64 [2]."""
     return tuple(self.init_fn(key))
 
   def apply(
@@ -56,7 +58,7 @@ class FunctionalModel:
     Args:
       weights: As `init` returns them.
       images: float32 [n, height, width, channels] in [0, 1]; normalisation happens inside.
-      seed: Key of the dropout masks, int32 [2]; needed when `training`.
+      seed: Key of the dropout masks, int64 [2]; needed when `training`.
       training: Whether dropout is on. Attacks and evaluation leave it off.
     """
     if training and seed is None:
@@ -80,5 +82,5 @@ class FunctionalModel:
   @functools.cached_property
   def _weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     # Traced once: every evaluator and every computation of the algorithm asks.
-    outputs = tf.function(self.init).get_concrete_function(tf.TensorSpec([2], tf.int32))
+    outputs = tf.function(self.init).get_concrete_function(keys.SPEC)
     return tuple(tf.TensorSpec(o.shape, o.dtype) for o in outputs.structured_outputs)

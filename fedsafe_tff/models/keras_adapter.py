@@ -116,7 +116,7 @@ def from_variables(
     return tuple(tf.constant(value) for value in values)
 
   def apply(weights, images, key, training):
-    key = tf.zeros([2], tf.int32) if key is None else key
+    key = keys.root(0) if key is None else key
     return passes[training](images, key, *weights)
 
   return FunctionalModel(
@@ -214,7 +214,7 @@ def _cut_free(forward, trainable, frozen_variables, image_spec, weight_specs, tr
     )
     return logits
 
-  return tf.compat.v1.wrap_function(pure, [image_spec, tf.TensorSpec([2], tf.int32), *weight_specs])
+  return tf.compat.v1.wrap_function(pure, [image_spec, keys.SPEC, *weight_specs])
 
 
 def _refuse_updates(graph_def, frozen, name):

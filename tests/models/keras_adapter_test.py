@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import aggregation, algorithm, client_work, keys
+from fedsafe_tff.distribution import KEY_TYPE
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.keras_adapter import from_keras, seeded
 from tests import small
@@ -162,7 +163,7 @@ def test_models_that_cannot_be_used_are_user_errors(build, match):
 
 
 def test_inside_a_tff_computation(runtime, weights):
-  @tff.tensorflow.computation(MODEL.weight_specs(), tff.TensorType(np.int32, [2]))
+  @tff.tensorflow.computation(MODEL.weight_specs(), KEY_TYPE)
   def compute(values, key):
     with tf.GradientTape() as tape:
       tape.watch(values)
