@@ -4,7 +4,6 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -14,11 +13,10 @@ from fedsafe_tff.learning import types
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.adaptation import METRICS
 from fedsafe_tff.training.schedules import Schedule
+from fedsafe_tff.training.server_data import server_data
 
 # (model, weights, images, labels, key) -> weights and metrics, as `training.adaptation.Adaptation`.
 Adapt = Callable[..., tuple[Weights, tf.Tensor]]
-# Without arguments, inside the computation: images, uint8 or float32 in [0, 1], and labels, int32.
-ServerData = Callable[[], tuple[tf.Tensor, tf.Tensor]]
 
 
 class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
@@ -71,7 +69,7 @@ def build_adapting_finalizer(
     model: The model.
     adaptation: How weights are adapted; None never does, and keeps the same state.
     data: The server's images and labels: arrays, a `tf.data.Dataset`, or a function that makes
-      either inside the computation; see `server_data`.
+      either inside the computation; see `training.server_data`.
     when: Schedule of the rounds that adapt; None adapts in none of itself.
     seed: Of order, dropout and random starts.
 
@@ -230,55 +228,3 @@ def build_replacing_finalizer(
     get_hparams_fn=inner.get_hparams if inner else None,
     set_hparams_fn=inner.set_hparams if inner else None,
   )
-
-
-def server_data(data: Any, model: FunctionalModel) -> ServerData:
-  """The server's data, whatever form they are given in, as a function for a computation.
-
-  Args:
-    data: (images, labels) as arrays; a `tf.data.Dataset` of (image, label) examples or batches of
-      them; or a function without arguments that makes either, which runs where the server does:
-      data that are large or stay in a file are best given so.
-    model: The model that they must fit.
-
-  Raises:
-    UserError: There are no images, or they don't fit the model.
-  """
-  if not callable(data):
-    images, labels = (np.asarray(part) for part in _tensors(data, model))
-    _check(images.shape, images.dtype, labels.shape, model)
-    return lambda: (tf.constant(images), tf.constant(labels, tf.int32))
-  with tf.init_scope():
-    images, labels = _tensors(data(), model)
-    _check(tuple(images.shape), images.dtype.as_numpy_dtype, tuple(labels.shape), model)
-    image_shape, label_shape = images.shape, labels.shape
-    del images, labels
-
-  def read():
-    images, labels = _tensors(data(), model)
-    return tf.ensure_shape(images, image_shape), tf.ensure_shape(labels, label_shape)
-
-  return read
-
-
-def _tensors(data: Any, model: FunctionalModel) -> tuple[tf.Tensor, tf.Tensor]:
-  if isinstance(data, tf.data.Dataset):
-    spec = data.element_spec
-    image = spec["x"] if isinstance(spec, dict) else spec[0]
-    if image.shape.rank == len(model.input_shape) + 1:
-      data = data.unbatch()
-    data = data.batch(np.iinfo(np.int64).max).get_single_element()
-    data = (data["x"], data["y"]) if isinstance(data, dict) else data
-  images, labels = (tf.convert_to_tensor(part) for part in data)
-  return images, tf.reshape(tf.cast(labels, tf.int32), [-1])
-
-
-def _check(shape, dtype, labels_shape, model):
-  if np.dtype(dtype) not in (np.uint8, np.float32):
-    raise UserError(f"the server's images are {np.dtype(dtype).name}: give uint8 or float32 in [0, 1]")
-  if tuple(shape[1:]) != tuple(model.input_shape) or not shape[0]:
-    raise UserError(
-      f"the server's images have shape {list(shape)}, but the model takes {list(model.input_shape)}"
-    )
-  if tuple(labels_shape) != (shape[0],):
-    raise UserError(f"{shape[0]} images of the server's have {labels_shape[0]} labels")

@@ -28,8 +28,8 @@ def build_client_work(
   gradient: LocalGradient = Plain(),
   gradient_clip: float = 0.0,
   upload: Upload = Upload(),
-  learning_rate: Schedule | None = None,
-  attack_eps: Schedule | None = None,
+  learning_rate_fn: Schedule | None = None,
+  attack_eps_fn: Schedule | None = None,
   seed: int = 0,
 ) -> tff.learning.templates.ClientWorkProcess:
   """Local training as `tff.learning.templates.ClientWorkProcess`.
@@ -46,29 +46,32 @@ def build_client_work(
     gradient: What the local steps follow.
     gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
     upload: Clipping and noise of what goes up.
-    learning_rate: Schedule of the local learning rate; None leaves the optimizer's.
-    attack_eps: Schedule of the perturbation size in local adversarial training; None leaves the
+    learning_rate_fn: Schedule of the local learning rate; None leaves the optimizer's.
+    attack_eps_fn: Schedule of the perturbation size in local adversarial training; None leaves the
       gradient's.
     seed: Of order, augmentation, dropout, random starts and uplink noise.
 
   Raises:
-    TypeError: `optimizer` is none of TFF's.
+    TypeError: `optimizer` is none of TFF's, or a schedule is no function.
   """
   check_optimizer("client_optimizer", optimizer)
   weights_type = types.weights_type(model)
   argument_type = clients.argument_type(model)
   own_hparams = optimizer.get_hparams(optimizer.initialize(tf.TensorSpec([], tf.float32)))
-  if learning_rate is not None and _RATE not in own_hparams:
-    raise TypeError(f"a schedule of learning rates needs an optimizer with one, not {optimizer!r}")
+  for name, schedule in (("learning_rate_fn", learning_rate_fn), ("attack_eps_fn", attack_eps_fn)):
+    if schedule is not None and not callable(schedule):
+      raise TypeError(f"{name} must be a function of the round, found {type(schedule).__name__}")
+  if learning_rate_fn is not None and _RATE not in own_hparams:
+    raise TypeError(f"learning_rate_fn needs an optimizer with a learning rate, not {optimizer!r}")
 
   def hparams_in(round_number, hparams):
     """What a round trains with; what has no schedule stays as it is."""
     rate, eps = hparams["optimizer"], hparams["attack_eps"]
-    if learning_rate is not None:
+    if learning_rate_fn is not None:
       rate = collections.OrderedDict(rate)
-      rate[_RATE] = tf.cast(learning_rate(round_number), tf.float32)
-    if attack_eps is not None:
-      eps = tf.cast(attack_eps(round_number), tf.float32)
+      rate[_RATE] = tf.cast(learning_rate_fn(round_number), tf.float32)
+    if attack_eps_fn is not None:
+      eps = tf.cast(attack_eps_fn(round_number), tf.float32)
     return collections.OrderedDict(optimizer=rate, attack_eps=eps)
 
   @tff.tensorflow.computation
@@ -171,7 +174,8 @@ def start_from_copies(
   sent_type = tff.StructType([("weights", weights_type), ("key", types.KEY)])
   id_type = tff.SequenceType(types.CLIENT)
   only_id = inner_type.is_equivalent_to(id_type)
-  has_id = isinstance(inner_type, tff.StructType) and "client" in tff.structure.name_list(inner_type)
+  is_struct = isinstance(inner_type, tff.StructType)
+  has_id = is_struct and "client" in tff.structure.name_list(inner_type)
   argument_type = inner_type
   if not only_id and not has_id:
     argument_type = tff.StructType([("client", id_type), ("data", inner_type)])
@@ -215,6 +219,12 @@ _TABLE = tff.StructType(
 def _collect(told: tff.Value) -> tff.Value:
   """A row for each client, at the server, in the order of the clients."""
 
+  def joined(table, clients, metrics):
+    return collections.OrderedDict(
+      client=tf.concat([table["client"], clients], 0),
+      metrics=tf.concat([table["metrics"], metrics], 0),
+    )
+
   @tff.tensorflow.computation
   def zero():
     return collections.OrderedDict(
@@ -223,14 +233,11 @@ def _collect(told: tff.Value) -> tff.Value:
 
   @tff.tensorflow.computation(_TABLE, _TOLD)
   def accumulate(table, row):
-    return collections.OrderedDict(
-      client=tf.concat([table["client"], [row["client"]]], 0),
-      metrics=tf.concat([table["metrics"], [row["metrics"]]], 0),
-    )
+    return joined(table, [row["client"]], [row["metrics"]])
 
   @tff.tensorflow.computation(_TABLE, _TABLE)
   def merge(left, right):
-    return tf.nest.map_structure(lambda a, b: tf.concat([a, b], 0), left, right)
+    return joined(left, right["client"], right["metrics"])
 
   @tff.tensorflow.computation(_TABLE)
   def report(table):

@@ -96,8 +96,12 @@ class Shards:
 
   def feed(self, argument: Any, key: tf.Tensor) -> ImageFeed:
     """See `Clients`."""
+    return self.feed_of(self.client_of(argument), key)
+
+  def feed_of(self, client: tf.Tensor, key: tf.Tensor) -> ImageFeed:
+    """The batches of a client in the round of `key`."""
     return ImageFeed(
-      *self.read(self.client_of(argument)),
+      *self.read(client),
       key,
       batch_size=self.batch_size,
       epochs=self.epochs,

@@ -14,7 +14,7 @@ import tensorflow_federated as tff
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
-from fedsafe_tff.training.copies import Copies, round_key
+from fedsafe_tff.training.copies import Copies, Noise, round_key
 
 DOWNLINKS = ("select", "map")
 _LARGEST_ID = 2**31 - 2
@@ -70,6 +70,8 @@ def build_copy_distribution(
   if downlink not in DOWNLINKS:
     raise UserError(f"downlink {downlink!r} is unknown: choose {' or '.join(DOWNLINKS)}")
 
+  make = Noise(0.0) if copies is None else copies
+
   @tff.tensorflow.computation
   def initial_state():
     return collections.OrderedDict(
@@ -92,7 +94,7 @@ def build_copy_distribution(
 
   @tff.tensorflow.computation(sent_type, types.CLIENT)
   def copy_for(sent, client):
-    copy = copies(tuple(sent["weights"].trainable), keys.fold(sent["key"], client))
+    copy = make(tuple(sent["weights"].trainable), keys.fold(sent["key"], client))
     return tff.learning.models.ModelWeights(copy, sent["weights"].non_trainable)
 
   @tff.tensorflow.computation(tff.SequenceType(weights_type))

@@ -1,5 +1,6 @@
 """Whatever model a TFF user has, as the functional model that every stage takes."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedsafe_tff.models import pure
 from fedsafe_tff.models.functional import FunctionalModel
-from fedsafe_tff.models.keras_adapter import from_keras, from_variables
+from fedsafe_tff.models.keras_adapter import from_keras, from_passes, from_variables
 from fedsafe_tff.models.logits import check_logits
 
 _EXPECTED = (
@@ -59,7 +61,8 @@ def _convert(model: Any) -> FunctionalModel:
 
 def _image_and_label(input_spec: Any, name: str) -> tuple[tf.TensorSpec, tf.TensorSpec]:
   x, y = (input_spec["x"], input_spec["y"]) if isinstance(input_spec, Mapping) else input_spec
-  if not isinstance(x, tf.TensorSpec) or not isinstance(y, tf.TensorSpec) or not x.dtype.is_floating:
+  tensors = isinstance(x, tf.TensorSpec) and isinstance(y, tf.TensorSpec)
+  if not tensors or not x.dtype.is_floating:
     raise TypeError(f"{name} must take batches of one float tensor and one label, not {input_spec}")
   if x.shape.rank is None or None in x.shape[1:]:
     raise TypeError(f"{name} must take inputs of a known shape, not {x}")
@@ -69,28 +72,26 @@ def _image_and_label(input_spec: Any, name: str) -> tuple[tf.TensorSpec, tf.Tens
 def _from_tff(model: tff.learning.models.FunctionalModel) -> FunctionalModel:
   x, y = _image_and_label(model.input_spec, "the tff.learning FunctionalModel")
   trainable, frozen = (tuple(np.asarray(w) for w in part) for part in model.initial_weights)
+  specs = [tf.TensorSpec(w.shape, w.dtype) for w in trainable]
 
-  def apply(weights, images, key, training):
-    del key
-    return model.predict_on_batch((tuple(weights), frozen), images, training=training)
+  def forward(weights, images, training):
+    return model.predict_on_batch((weights, frozen), images, training=training)
 
   def losses(logits, labels):
     labels = tf.reshape(tf.cast(labels, y.dtype), [-1, *y.shape[1:]])
     return model.loss(output=logits, label=labels)
 
-  @tf.function
-  def logits(images):
-    return apply(trainable, images, None, False)
-
-  found = logits.get_concrete_function(x).structured_outputs
-  if not isinstance(found, tf.TensorSpec) or found.shape.rank != 2 or found.shape[-1] is None:
-    raise TypeError(f"the tff.learning FunctionalModel must return [n, classes] logits, not {found}")
-  return FunctionalModel(
-    name="tff",
-    input_shape=tuple(x.shape[1:]),
-    num_classes=found.shape[-1],
-    init_fn=lambda key: tuple(tf.constant(w) for w in trainable),
-    apply_fn=apply,
+  passes = {
+    training: pure.from_tensors(
+      functools.partial(forward, training=training), specs, x, "the tff.learning FunctionalModel"
+    )
+    for training in (False, True)
+  }
+  return from_passes(
+    passes,
+    trainable,
+    input_shape=x.shape[1:],
+    name="tff-functional",
     losses_fn=losses,
     input_spec=model.input_spec,
   )
@@ -98,11 +99,11 @@ def _from_tff(model: tff.learning.models.FunctionalModel) -> FunctionalModel:
 
 def _from_variable_model(model: tff.learning.models.VariableModel) -> FunctionalModel:
   x, _ = _image_and_label(model.input_spec, "the tff.learning model")
-  made = from_variables(
-    lambda images, training: model.predict_on_batch(images, training=training),
+  return from_variables(
+    model.predict_on_batch,
     trainable=list(model.trainable_variables),
     frozen=list(model.non_trainable_variables),
     input_shape=tuple(x.shape[1:]),
-    name="the tff.learning model",
+    name="tff-model",
+    input_spec=model.input_spec,
   )
-  return FunctionalModel(**{**vars(made), "input_spec": model.input_spec})

@@ -7,7 +7,7 @@ import tensorflow_federated as tff
 from fedsafe_tff import keys
 from fedsafe_tff.models.functional import FunctionalModel
 
-KEY = tff.TensorType(np.int32, [2])
+KEY = tff.TensorType(keys.SPEC.dtype.as_numpy_dtype, keys.SPEC.shape)
 ROUND = tff.TensorType(np.int32)
 CLIENT = tff.TensorType(np.int32)
 WEIGHT = tff.TensorType(np.float32)
@@ -36,5 +36,5 @@ def initial_weights(model: FunctionalModel, seed: int) -> tff.Computation:
 
 
 def stream(seed: int, purpose: int) -> tf.Tensor:
-  """A run's key for one side: `keys.CLIENT_STREAM`, or `keys.SERVER_STREAM`, hidden from clients."""
+  """A seed's key for one side: `keys.CLIENT_STREAM`, or `SERVER_STREAM`, which no client sees."""
   return keys.fold(keys.root(seed), purpose)

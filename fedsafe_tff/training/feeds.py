@@ -48,37 +48,52 @@ class ImageFeed:
     """Number of images n_i, whatever the epochs."""
     return tf.shape(self._labels)[0]
 
+  @property
+  def steps_per_epoch(self) -> tf.Tensor:
+    """Batches in an epoch."""
+    return (self.count + self._batch_size - 1) // self._batch_size
+
+  @property
+  def steps(self) -> tf.Tensor:
+    """Batches in all epochs."""
+    return self._epochs * self.steps_per_epoch
+
+  def order(self, epoch: tf.Tensor) -> tf.Tensor:
+    """The images' order in an epoch, int32 [n]."""
+    if not self._shuffle:
+      return tf.range(self.count)
+    return tf.random.experimental.stateless_shuffle(
+      tf.range(self.count), keys.fold(self._key, keys.SHUFFLE, epoch), alg=keys.ALG
+    )
+
+  def batch(self, step: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images, float32 in [0, 1], and labels of a step, from the order of its epoch."""
+    position = step % self.steps_per_epoch
+    rows = order[position * self._batch_size : (position + 1) * self._batch_size]
+    y = tf.gather(self._labels, rows)
+    x = tf.cast(tf.gather(self._images, rows), tf.float32) / 255.0
+    if self._ops:
+      x = augment(x, keys.fold(self._key, keys.AUGMENT, step), self._ops)
+    return x, y
+
   def fold(self, step_fn: StepFn, carry: Any) -> Any:
     """Runs `step_fn` over all batches, one after another; returns what it carries in the end."""
-    count = tf.shape(self._labels)[0]
-    batch_size = self._batch_size
-    steps_per_epoch = (count + batch_size - 1) // batch_size
+    steps_per_epoch, steps = self.steps_per_epoch, self.steps
 
     def body(step, order, carry):
-      epoch, position = step // steps_per_epoch, step % steps_per_epoch
+      epoch = step // steps_per_epoch
       if self._shuffle:
-        order = tf.cond(
-          tf.equal(position, 0),
-          lambda: tf.random.experimental.stateless_shuffle(
-            tf.range(count), keys.fold(self._key, keys.SHUFFLE, epoch), alg=keys.ALG
-          ),
-          lambda: order,
-        )
-      rows = order[position * batch_size : (position + 1) * batch_size]
-      y = tf.gather(self._labels, rows)
-      x = tf.cast(tf.gather(self._images, rows), tf.float32) / 255.0
-      if self._ops:
-        x = augment(x, keys.fold(self._key, keys.AUGMENT, step), self._ops)
+        first = tf.equal(step % steps_per_epoch, 0)
+        order = tf.cond(first, lambda: self.order(epoch), lambda: order)
+      x, y = self.batch(step, order)
       last = tf.cast(tf.equal(epoch, self._epochs - 1), tf.float32)
       return step + 1, order, step_fn(step, x, y, last, carry)
 
-    start = (tf.constant(0), tf.range(count), carry)
     shapes = tf.nest.map_structure(lambda t: t.shape, carry)
-    total = self._epochs * steps_per_epoch
     _, _, carry = tf.while_loop(
-      lambda step, *_: step < total,
+      lambda step, *_: step < steps,
       body,
-      start,
+      (tf.constant(0), tf.range(self.count), carry),
       shape_invariants=(tf.TensorShape([]), tf.TensorShape([None]), shapes),
       parallel_iterations=1,
     )
