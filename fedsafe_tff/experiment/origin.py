@@ -1,15 +1,11 @@
 """What a trained model makes of images of other origins than most, as Markdown."""
 
-import dataclasses
-
 import numpy as np
 
-from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.origin import by_origin, specialists
-from fedsafe_tff.experiment import saved_models
-from fedsafe_tff.experiment.prepare import prepare
+from fedsafe_tff.experiment.load import load_run
 from fedsafe_tff.report.render import markdown
 from fedsafe_tff.report.run_folder import RunFolder
 
@@ -23,21 +19,13 @@ def describe(run: RunFolder) -> str:
   Raises:
     UserError: The run has no model, its images have changed, or all files are of one size.
   """
-  names = {field.name for field in dataclasses.fields(Config)}
-  values = {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in run.config.items()
-    if name in names
-  }
-  prepared = prepare(Config(**values))
-  if prepared.data_hash != run.manifest.get("data_hash"):
-    raise UserError(f"{run.path} was made of other images than {values['data_dir']} holds now")
+  loaded = load_run(run.path)
+  prepared = loaded.prepared
   images, parts = prepared.image_set, prepared.parts
   other = ~(images.source_sizes == 512).all(axis=1)
   if other.all() or not other.any():
     raise UserError(f"{run.path}: origins are told by files of 512x512 pixels beside others")
-  weights, _ = saved_models.load(run.path / "models", 1)
-  predicted = Scorer(prepared.model, 64).predict(weights, prepared.images("evaluation")[0])
+  predicted = Scorer(loaded.model, 64).predict(loaded.weights, loaded.images("evaluation")[0])
   counts = by_origin(images.labels, images.source_sizes, parts.train, parts.evaluation, predicted)
   title = images.class_names
   errors = markdown(
@@ -57,7 +45,7 @@ def describe(run: RunFolder) -> str:
     [[s.name, f"{s.accuracy:.3f}", *(f"{r:.0%}" for r in s.recall)] for s in found],
   )
   return (
-    f"{run.title()}, seed {values['seed']}: {run.path.name}\n\n{errors}\n"
+    f"{run.title()}, seed {loaded.config.seed}: {run.path.name}\n\n{errors}\n"
     f"Classifiers that see only the {other.sum()} images of other sizes, in training and in test "
     f"(five folds by near-duplicate group):\n\n{learnable}"
   )

@@ -61,7 +61,7 @@ def build_fed_safe(
   clients: Clients = Batches(),
   gradient: LocalGradient = Plain(),
   gradient_clip: float = 0.0,
-  learning_rate_fn: Schedule | None = None,
+  client_learning_rate_fn: Schedule | None = None,
   attack_eps_fn: Schedule | None = None,
   upload: Upload = Upload(),
   model_aggregator: tff.aggregators.WeightedAggregationFactory | None = None,
@@ -86,7 +86,7 @@ def build_fed_safe(
     clients: The form of the clients' arguments: `clients.Batches` or `clients.Shards`.
     gradient: What local steps follow: `Plain` (Eq. 1) or `Adversarial` (Eq. 5).
     gradient_clip: L2 norm to which the gradient of every local step is scaled down; 0 leaves it.
-    learning_rate_fn: Schedule of the local rate over the rounds; None leaves the optimizer's.
+    client_learning_rate_fn: Schedule of the local rate by round; None leaves the optimizer's.
     attack_eps_fn: Schedule of the perturbation size of local adversarial training.
     upload: Clipping and noise of what goes up (Eq. 2, 3).
     model_aggregator: Takes uploads weighted by number of examples; None is their mean (Eq. 4).
@@ -128,7 +128,7 @@ def build_fed_safe(
       gradient=gradient,
       gradient_clip=gradient_clip,
       upload=upload,
-      learning_rate_fn=learning_rate_fn,
+      learning_rate_fn=client_learning_rate_fn,
       attack_eps_fn=attack_eps_fn,
       seed=seed,
     )

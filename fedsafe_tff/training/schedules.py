@@ -30,22 +30,14 @@ def table(values: Sequence[float] | Sequence[bool]) -> Schedule:
 
 def cosine(full: float, rounds: int) -> Schedule:
   """Falls from `full` towards zero over `rounds` rounds, as half a cosine."""
-  return table([cosine_value(full, rounds, number) for number in range(rounds)])
-
-
-def cosine_value(full: float, rounds: int, number: int) -> float:
-  """What `cosine` gives in round `number`."""
-  return full * 0.5 * (1 + math.cos(math.pi * number / rounds))
+  return table([full * 0.5 * (1 + math.cos(math.pi * r / rounds)) for r in range(rounds)])
 
 
 def warmup(full: float, rounds: float) -> Schedule:
   """Grows linearly from 0 to `full` over `rounds` rounds, and stays there."""
-  return table([warmup_value(full, rounds, number) for number in range(math.ceil(rounds) + 1)])
-
-
-def warmup_value(full: float, rounds: float, number: int) -> float:
-  """What `warmup` gives in round `number`."""
-  return full * (min(1.0, number / rounds) if rounds else 1.0)
+  if not rounds:
+    return table([full])
+  return table([full * min(1.0, r / rounds) for r in range(math.ceil(rounds) + 1)])
 
 
 def every(count: int) -> Schedule:

@@ -29,7 +29,18 @@ def shard_store(tmp_path_factory):
   return small.store(tmp_path_factory.mktemp("shards"))
 
 
-def build(shard_store, *, epochs=1, augment=(), rate=0.05, momentum=None, **settings):
+_built = {}
+
+
+def build(shard_store, **settings):
+  """A process on the shards; one of the same settings, which takes seconds to build, is shared."""
+  name = repr((shard_store.directory, sorted(settings.items())))
+  if name not in _built:
+    _built[name] = build_anew(shard_store, **settings)
+  return _built[name]
+
+
+def build_anew(shard_store, *, epochs=1, augment=(), rate=0.05, momentum=None, **settings):
   clients = Shards(small.read_shards(shard_store), batch_size=8, epochs=epochs, augment=augment)
   return build_fed_safe(
     MODEL, client_optimizer=SGD(rate, momentum), clients=clients, seed=5,
@@ -149,7 +160,7 @@ def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
 def test_same_seed_same_bits_and_noise_belongs_to_a_client_not_to_a_place(runtime, shard_store):
   noised = {"upload": Upload("weights", sigma=0.01)}
   first, _ = rounds(runtime, build(shard_store, **noised))
-  process = build(shard_store, **noised)
+  process = build_anew(shard_store, **noised)
   again, _ = rounds(runtime, process)
   same(weights(first), weights(again))
   turned, _ = rounds(runtime, process, clients=[2, 0, 1])
@@ -327,7 +338,7 @@ def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
      UserError, r"shape \[3, 8, 8, 1\], but the model takes"),
     ({"copies_in_rounds": True}, UserError, "needs copies"),
     ({"copies": Noise(0.1), "downlink": "post"}, UserError, "select or map"),
-    ({"learning_rate_fn": 0.1}, TypeError, "learning_rate_fn must be a function.*found float"),
+    ({"client_learning_rate_fn": 0.1}, TypeError, "must be a function of the round, found float"),
   ],
 )
 def test_what_cannot_be_built_is_told_at_once(settings, error, match):

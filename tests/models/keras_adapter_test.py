@@ -5,10 +5,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import aggregation, algorithm, client_work, keys
-from fedsafe_tff.distribution import KEY_TYPE
+from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning import types
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.models.keras_adapter import from_keras, seeded
+from fedsafe_tff.training.local import local_update
+from fedsafe_tff.training.upload import Upload
 from tests import small
 from tests.models import keras_nets
 
@@ -168,7 +172,7 @@ def test_models_that_cannot_be_used_are_user_errors(build, match):
 
 
 def test_inside_a_tff_computation(runtime, weights):
-  @tff.tensorflow.computation(MODEL.weight_specs(), KEY_TYPE)
+  @tff.tensorflow.computation(MODEL.weight_specs(), types.KEY)
   def compute(values, key):
     with tf.GradientTape() as tape:
       tape.watch(values)
@@ -186,34 +190,20 @@ def test_inside_a_tff_computation(runtime, weights):
 
 
 def test_a_round_of_the_algorithm(runtime, tmp_path):
-  store = small.store(tmp_path)
-  computations = algorithm.build_fedsafe(
-    MODEL,
-    shard_dir=store.directory,
-    num_clients=3,
-    work=client_work.ClientWork(batch_size=8),
-    aggregator=aggregation.build_aggregator(
-      "mean", clip_norm=1.0, noise_multiplier=1.0, clients_per_round=3
-    ),
-    server_images=store.sizes["adaptation"],
-    seed=5,
-  )
-  control = algorithm.control(adapt=False, learning_rate=0.05)
-  before = runtime.call(computations.initialize)
-  after, metrics = runtime.call(computations.next, before, control, [0, 1, 2])
-  assert np.isfinite(metrics["clients"]).all()
+  shards = Shards(small.read_shards(small.store(tmp_path)), batch_size=8)
+  sgd, upload = tff.learning.optimizers.build_sgdm(0.05), Upload("weights")
+  process = build_fed_safe(MODEL, client_optimizer=sgd, clients=shards, upload=upload, seed=5)
+  before = runtime.call(process.initialize)
+  after, metrics = runtime.call(process.next, before, [0, 1, 2])
+  assert np.isfinite(metrics["client_work"]["clients"]["metrics"]).all()
+  start = before.global_model_weights.trainable
   uploads = []
-  for client, size in enumerate(small.SIZES):
-    images, labels = (tf.constant(part) for part in small.images(size, client))
-    key = keys.fold(before["client_key"], 0, client)
-    work = client_work.ClientWork(batch_size=8)
-    uploads.append(
-      client_work.local_update(
-        MODEL, before["weights"], images, tf.cast(labels, tf.int32), key, work, learning_rate=0.05
-      )[0]
-    )
+  for client in range(3):
+    key = keys.fold(before.client_work["key"], 0, client)
+    feed = shards.feed_of(tf.constant(client), key)
+    uploads.append(local_update(MODEL, start, feed, key, sgd, upload)[0])
   shares = np.array(small.SIZES) / sum(small.SIZES)
-  for new, old, *copies in zip(after["weights"], before["weights"], *uploads, strict=True):
+  for new, old, *copies in zip(after.global_model_weights.trainable, start, *uploads, strict=True):
     expected = sum(share * copy.numpy() for share, copy in zip(shares, copies))
     np.testing.assert_allclose(new, expected, atol=1e-5)
     assert (new != old).any()
