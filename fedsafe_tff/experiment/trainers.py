@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedsafe_tff import keys
 from fedsafe_tff.config import Config
 from fedsafe_tff.data import shards
 from fedsafe_tff.data.augment import parse_ops
@@ -30,7 +31,8 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
   clients = range(config.num_clients)
   if config.algorithm == "fedsafe":
     process = build_fed_safe(config, prepared, noise)
-    return Trainer(process, call, lambda round_index: list(clients), sizes)
+    noise_key = keys.noise_root(noise.seed or 0, config.seed).numpy()
+    return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key)
   return Trainer(
     build_baseline(config, prepared),
     call,
@@ -48,6 +50,7 @@ class Trainer:
     call: Call,
     arguments: Callable[[int], list[Any]],
     sizes: Sequence[int],
+    noise_key: np.ndarray | None = None,
   ):
     """Wraps a process.
 
@@ -56,8 +59,10 @@ class Trainer:
       call: Invokes its computations.
       arguments: The clients' arguments in a round, from 0.
       sizes: Number of images of each client; clients are numbered from 0.
+      noise_key: Of the noise on the clients' copies.
     """
     self._process, self._call, self._arguments, self._sizes = process, call, arguments, sizes
+    self._noise_key = noise_key
 
   def initialize(self) -> Any:
     """The state before the first round."""
@@ -99,6 +104,11 @@ class Trainer:
     """The state with another global model."""
     given = tff.learning.models.ModelWeights(tuple(weights), ())
     return self._call(self._process.set_model_weights, state, given)
+
+  def with_noise(self, state: Any) -> Any:
+    """A state that a training without noise left, with the key of this trainer's."""
+    distributor = type(state.distributor)(state.distributor, noise_key=self._noise_key)
+    return state._replace(distributor=distributor)
 
   def copies(self, state: Any) -> list[Sequence[np.ndarray]]:
     """What each client receives for use."""
@@ -165,6 +175,7 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
     downlink=config.downlink if config.runtime == "native" else "map",
     seed=config.seed,
+    noise_seed=noise.seed,
     **adapting,
   )
 
@@ -227,8 +238,16 @@ def learning_rate(config: Config, round_index: int) -> float:
 
 
 def local_attack_eps(config: Config, round_index: int) -> float:
-  """Perturbation of local adversarial training, growing linearly over the warm-up rounds."""
+  """Perturbation of local adversarial training in a round, in pixels of [0, 1].
+
+  It grows in equal parts over the warm-up, from the first round on, and is what was asked for in
+  the rest: at least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
+  """
   if config.defense != "local_adversarial_training":
     return 0.0
-  warmup = config.local_attack_warmup * config.rounds
-  return config.local_attack_eps * (min(1.0, round_index / warmup) if warmup else 1.0)
+  if config.rounds < 4:
+    return config.local_attack_eps
+  # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
+  warmup = math.ceil(round(config.local_attack_warmup * config.rounds, 6))
+  warmup = min(warmup, config.rounds * 3 // 4)
+  return config.local_attack_eps * min(1.0, (round_index + 1) / (warmup + 1))

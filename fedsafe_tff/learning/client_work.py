@@ -31,10 +31,11 @@ def build_client_work(
   learning_rate_fn: Schedule | None = None,
   attack_eps_fn: Schedule | None = None,
   seed: int = 0,
+  noise_seed: int | None = None,
 ) -> tff.learning.templates.ClientWorkProcess:
   """Local training as `tff.learning.templates.ClientWorkProcess`.
 
-  Its state holds the round, the clients' key, and what the next round will train with: the
+  Its state holds the round, the clients' keys, and what the next round will train with: the
   optimizer's hyperparameters and the perturbation size. These are its `hparams`; a schedule sets
   them anew after every round. It measures `train`, over all clients, and `clients`: who took part,
   int32 [k], and a row of `training.local.METRICS` for each, float32 [k, 6].
@@ -49,7 +50,8 @@ def build_client_work(
     learning_rate_fn: Schedule of the local learning rate; None leaves the optimizer's.
     attack_eps_fn: Schedule of the perturbation size in local adversarial training; None leaves the
       gradient's.
-    seed: Of order, augmentation, dropout, random starts and uplink noise.
+    seed: Of order, augmentation, dropout and random starts.
+    noise_seed: Of uplink noise; None draws it from the system's entropy.
 
   Raises:
     TypeError: `optimizer` is none of TFF's, or a schedule is no function.
@@ -57,6 +59,9 @@ def build_client_work(
   check_optimizer("client_optimizer", optimizer)
   weights_type = types.weights_type(model)
   argument_type = clients.argument_type(model)
+  # A child of the key of all noise: clients see no more of it.
+  noise_root = types.noise_key(noise_seed, seed, noisy=upload.sigma > 0)
+  noise_key = keys.fold(noise_root, keys.UPLINK_NOISE).numpy()
   own_hparams = optimizer.get_hparams(optimizer.initialize(tf.TensorSpec([], tf.float32)))
   for name, schedule in (("learning_rate_fn", learning_rate_fn), ("attack_eps_fn", attack_eps_fn)):
     if schedule is not None and not callable(schedule):
@@ -74,6 +79,11 @@ def build_client_work(
       eps = tf.cast(attack_eps_fn(round_number), tf.float32)
     return collections.OrderedDict(optimizer=rate, attack_eps=eps)
 
+  def with_hparams(state, hparams, number):
+    return collections.OrderedDict(
+      round=number, key=state["key"], noise_key=state["noise_key"], hparams=hparams
+    )
+
   @tff.tensorflow.computation
   def initial_state():
     start = collections.OrderedDict(
@@ -83,6 +93,7 @@ def build_client_work(
     return collections.OrderedDict(
       round=tf.constant(0),
       key=types.stream(seed, keys.CLIENT_STREAM),
+      noise_key=tf.constant(noise_key),
       hparams=hparams_in(tf.constant(0), start),
     )
 
@@ -92,12 +103,12 @@ def build_client_work(
   def next_state(state):
     number = state["round"] + 1
     hparams = hparams_in(number, state["hparams"])
-    return collections.OrderedDict(round=number, key=state["key"], hparams=hparams)
+    return with_hparams(state, hparams, number)
 
   @tff.tensorflow.computation(state_type, weights_type, argument_type)
   def work(state, received, argument):
     client = clients.client_of(argument)
-    key = keys.fold(state["key"], state["round"], client)
+    key, noise = (keys.fold(state[n], state["round"], client) for n in ("key", "noise_key"))
     uploaded, metrics = local_update(
       model,
       tuple(received.trainable),
@@ -109,6 +120,7 @@ def build_client_work(
       gradient=gradient,
       gradient_clip=gradient_clip,
       attack_eps=state["hparams"]["attack_eps"],
+      noise_key=noise,
     )
     result = tff.learning.templates.ClientResult(update=uploaded, update_weight=metrics[0])
     return result, collections.OrderedDict(client=client, metrics=metrics)
@@ -135,7 +147,7 @@ def build_client_work(
 
   @tff.tensorflow.computation(state_type, get_hparams.type_signature.result)
   def set_hparams(state, hparams):
-    return collections.OrderedDict(round=state["round"], key=state["key"], hparams=hparams)
+    return with_hparams(state, hparams, state["round"])
 
   return tff.learning.templates.ClientWorkProcess(
     initialize, next_round, get_hparams_fn=get_hparams, set_hparams_fn=set_hparams

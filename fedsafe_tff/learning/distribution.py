@@ -49,10 +49,11 @@ def build_copy_distribution(
   in_rounds: bool = False,
   downlink: str = "select",
   seed: int = 0,
+  noise_seed: int | None = None,
 ) -> CopyDistribution:
   """Builds the distribution of copies.
 
-  Its state holds the round and the server's key, which no client sees.
+  Its state holds the round and the key of all noise, which no client sees.
 
   Args:
     weights_type: Type of the weights, `tff.learning.models.ModelWeights`.
@@ -62,7 +63,8 @@ def build_copy_distribution(
     downlink: How `distribute` makes copies: "select", at the server, or "map", at the client, from
       a key sent along; that needs less memory with many clients, and is what runtimes other than
       the native one can do.
-    seed: Of the copies.
+    seed: Of the run; it enters the copies too, and needs no secrecy.
+    noise_seed: Of the copies; None draws it from the system's entropy.
 
   Raises:
     UserError: `downlink` is unknown.
@@ -71,11 +73,13 @@ def build_copy_distribution(
     raise UserError(f"downlink {downlink!r} is unknown: choose {' or '.join(DOWNLINKS)}")
 
   make = Noise(0.0) if copies is None else copies
+  # Drawn here, once: the computations below are traced when it suits TFF.
+  noise_key = types.noise_key(noise_seed, seed, noisy=copies is not None).numpy()
 
   @tff.tensorflow.computation
   def initial_state():
     return collections.OrderedDict(
-      round=tf.constant(0), key=types.stream(seed, keys.SERVER_STREAM)
+      round=tf.constant(0), noise_key=tf.constant(noise_key)
     )
 
   state_type = initial_state.type_signature.result
@@ -86,11 +90,12 @@ def build_copy_distribution(
 
   @tff.tensorflow.computation(state_type)
   def next_state(state):
-    return collections.OrderedDict(round=state["round"] + 1, key=state["key"])
+    return collections.OrderedDict(round=state["round"] + 1, noise_key=state["noise_key"])
 
   @tff.tensorflow.computation(state_type, weights_type)
   def with_key(state, weights):
-    return collections.OrderedDict(weights=weights, key=round_key(state["key"], state["round"]))
+    key = round_key(state["noise_key"], state["round"])
+    return collections.OrderedDict(weights=weights, key=key)
 
   @tff.tensorflow.computation(sent_type, types.CLIENT)
   def copy_for(sent, client):

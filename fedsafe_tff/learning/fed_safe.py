@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
+from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.learning.adaptation import (
@@ -72,6 +73,7 @@ def build_fed_safe(
   copies_in_rounds: bool = False,
   downlink: str = "select",
   seed: int = 0,
+  noise_seed: int | None = None,
   distributor: _templates.DistributionProcess | None = None,
   client_work: _templates.ClientWorkProcess | None = None,
   finalizer: _templates.FinalizerProcess | None = None,
@@ -96,7 +98,9 @@ def build_fed_safe(
     copies: How the copies that clients receive for use differ, such as `training.copies.Noise`.
     copies_in_rounds: Whether clients train on such copies too.
     downlink: "select" or "map", see `build_copy_distribution`.
-    seed: Of everything random.
+    seed: Of everything random but the noise.
+    noise_seed: Of the noise on uploads and copies; None draws it from the system's entropy where
+      there is any, so that nobody can guess and subtract it.
     distributor: A stage in the place of ours.
     client_work: A stage in the place of ours.
     finalizer: A stage in the place of ours, adaptation included.
@@ -110,13 +114,20 @@ def build_fed_safe(
   for name, optimizer in (("client", client_optimizer), ("server", server_optimizer)):
     if optimizer is not None or name == "client":
       check_optimizer(f"{name}_optimizer", optimizer)
+  if noise_seed is None:
+    noise_seed = keys.drawn_seed() if upload.sigma or copies is not None else 0
   if copies_in_rounds and copies is None:
     raise UserError("copies_in_rounds needs copies, such as training.copies.Noise(0.01)")
 
   # Algorithm 1, 12-15: an independently noised copy for every client.
   if distributor is None:
     distributor = build_copy_distribution(
-      weights_type, copies, in_rounds=copies_in_rounds, downlink=downlink, seed=seed
+      weights_type,
+      copies,
+      in_rounds=copies_in_rounds,
+      downlink=downlink,
+      seed=seed,
+      noise_seed=noise_seed,
     )
 
   # Eq. 1-3, 5: local training, clipping, uplink noise.
@@ -131,6 +142,7 @@ def build_fed_safe(
       learning_rate_fn=client_learning_rate_fn,
       attack_eps_fn=attack_eps_fn,
       seed=seed,
+      noise_seed=noise_seed,
     )
   if copies_in_rounds:
     client_work = start_from_copies(client_work, copies)

@@ -35,6 +35,19 @@ def initial_weights(model: FunctionalModel, seed: int) -> tff.Computation:
   return initial
 
 
+def noise_key(noise_seed: int | None, seed: int, *, noisy: bool) -> tf.Tensor:
+  """The key of all noise on uploads and copies, known to the server alone.
+
+  Args:
+    noise_seed: Its seed; None draws one from the system's entropy.
+    seed: That of the run.
+    noisy: Whether there is any noise: without, nothing has to be drawn.
+  """
+  if noise_seed is None:
+    noise_seed = keys.drawn_seed() if noisy else 0
+  return keys.noise_root(noise_seed, seed)
+
+
 def stream(seed: int, purpose: int) -> tf.Tensor:
   """A seed's key for one side: `keys.CLIENT_STREAM`, or `SERVER_STREAM`, which no client sees."""
   return keys.fold(keys.root(seed), purpose)

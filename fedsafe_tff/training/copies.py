@@ -1,6 +1,6 @@
 """How the copies that clients receive are made different from one another (Algorithm 1, 12-15).
 
-The copy of client k in round t is made with a key derived from (server key, round t, client k), so
+The copy of client k in round t is made with a key derived from (noise key, round t, client k), so
 that no two clients and no two rounds share any randomness, and a client's identifier must be
 unique in a round.
 
@@ -52,15 +52,15 @@ class Noise:
     return tuple(w + n for w, n in zip(weights, gaussian_noise(weights, self.sigma, key)))
 
 
-def round_key(server_key: tf.Tensor, round_number: tf.Tensor | int) -> tf.Tensor:
+def round_key(noise_key: tf.Tensor, round_number: tf.Tensor | int) -> tf.Tensor:
   """The key of all copies of a round; with a client's identifier folded in, of that client's."""
-  return keys.fold(server_key, keys.DOWNLINK_NOISE, round_number)
+  return keys.fold(noise_key, keys.DOWNLINK_NOISE, round_number)
 
 
 def noisy_copy(
   weights: Sequence[tf.Tensor],
   sigma: float,
-  server_key: tf.Tensor,
+  noise_key: tf.Tensor,
   round_number: tf.Tensor | int,
   client: tf.Tensor | int,
 ) -> Weights:
@@ -69,8 +69,8 @@ def noisy_copy(
   Args:
     weights: The global model.
     sigma: Standard deviation per weight; 0 returns the weights unchanged.
-    server_key: A key known to the server alone.
+    noise_key: A key known to the server alone.
     round_number: The round.
     client: The client's identifier.
   """
-  return Noise(sigma)(weights, keys.fold(round_key(server_key, round_number), client))
+  return Noise(sigma)(weights, keys.fold(round_key(noise_key, round_number), client))

@@ -108,6 +108,8 @@ def local_update(
   key: tf.Tensor,
   optimizer: Optimizer,
   upload: Upload,
+  *,
+  noise_key: tf.Tensor | None = None,
   **settings: Any,
 ) -> tuple[Weights, tf.Tensor]:
   """A client's round: train, clip, add noise.
@@ -119,12 +121,13 @@ def local_update(
     key: This client's key in this round.
     optimizer: Takes the local steps.
     upload: Clipping and uplink noise.
+    noise_key: This client's key in this round of the noise; needed where there is any.
     **settings: More of `train`.
 
   Returns:
     The upload, shaped as the weights, and the metrics, float32 [len(METRICS)].
   """
   trained = train(model, received, feed, key, optimizer, **settings)
-  made = upload(trained.weights, received, key)
+  made = upload(trained.weights, received, noise_key)
   metrics = [trained.count, trained.loss, trained.accuracy]
   return made.tensors, tf.stack([*metrics, made.norm, made.clipped, made.noise_to_signal])

@@ -33,11 +33,9 @@ def cosine(full: float, rounds: int) -> Schedule:
   return table([full * 0.5 * (1 + math.cos(math.pi * r / rounds)) for r in range(rounds)])
 
 
-def warmup(full: float, rounds: float) -> Schedule:
-  """Grows linearly from 0 to `full` over `rounds` rounds, and stays there."""
-  if not rounds:
-    return table([full])
-  return table([full * min(1.0, r / rounds) for r in range(math.ceil(rounds) + 1)])
+def warmup(full: float, rounds: int) -> Schedule:
+  """Grows in equal parts over `rounds` rounds, from the first one on, and is `full` after them."""
+  return table([full * (r + 1) / (rounds + 1) for r in range(rounds)] + [full])
 
 
 def every(count: int) -> Schedule:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import Weights
 from fedsafe_tff.training.steps import clip_by_norm, gaussian_noise
@@ -56,22 +55,25 @@ class Upload:
         raise UserError(f"the upload's {name} is {getattr(self, name)}, but must be at least 0")
 
   def __call__(
-    self, trained: Sequence[tf.Tensor], received: Sequence[tf.Tensor], key: tf.Tensor
+    self, trained: Sequence[tf.Tensor], received: Sequence[tf.Tensor], key: tf.Tensor | None
   ) -> Uploaded:
     """Makes the upload.
 
     Args:
       trained: The weights after local training.
       received: The copy of the global model that came down.
-      key: The client's key of the round.
+      key: Of the noise, this client's in this round; needed where there is any. Whoever knows it
+        can subtract the noise.
     """
+    if self.sigma and key is None:
+      raise ValueError("noise on uploads needs a key")
     if self.kind == "update":
       trained = tuple(old - new for new, old in zip(trained, received))
     upload, norm = clip_by_norm(trained, self.clip_norm)
     clipped = tf.cast(norm > self.clip_norm, tf.float32) if self.clip_norm else tf.constant(0.0)
     ratio = tf.constant(0.0)
     if self.sigma:
-      noise = gaussian_noise(upload, self.sigma, keys.fold(key, keys.UPLINK_NOISE))
+      noise = gaussian_noise(upload, self.sigma, key)
       signal = tf.maximum(tf.linalg.global_norm(upload), 1e-12)
       ratio = tf.linalg.global_norm(noise) / signal
       if self.kind == "weights":

@@ -23,7 +23,8 @@ DATA = [small.batches(client) for client in range(3)]
 def test_schedules_set_what_the_next_round_trains_with(runtime):
   process = client_work.build_client_work(
     MODEL, SGD(0.5, 0.9), gradient=Adversarial(0.03, steps=1),
-    learning_rate_fn=schedules.table([0.25, 0.0, 0.125]), attack_eps_fn=schedules.warmup(0.5, 2),
+    learning_rate_fn=schedules.table([0.25, 0.0, 0.125]),
+    attack_eps_fn=schedules.table([0.0, 0.25, 0.5]),
   )
   state = runtime.call(process.initialize)
   received = [WEIGHTS] * 3
@@ -98,7 +99,7 @@ def test_tffs_own_client_work_starts_from_copies(runtime):
   start = before.global_model_weights.trainable
   expected = list(start)
   for client, size in enumerate(small.SIZES):
-    copy = noisy_copy(start, 0.5, before.distributor["key"], 0, client)
+    copy = noisy_copy(start, 0.5, before.distributor["noise_key"], 0, client)
     ((x, y),) = small.batches(client, 99)
     gradients = training_gradient(MODEL, copy, x, y, keys.root(0))[2]
     share = size / sum(small.SIZES)

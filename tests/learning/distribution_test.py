@@ -40,10 +40,11 @@ COPIES = Noise(SIGMA)
 
 
 def run(runtime, downlink, copies=COPIES, clients=(0, 1, 2)):
-  process = build_copy_distribution(TYPE, copies, downlink=downlink, seed=7)
+  process = build_copy_distribution(TYPE, copies, downlink=downlink, seed=7, noise_seed=8)
   state = runtime.call(process.initialize)
-  state = collections.OrderedDict(round=np.int32(5), key=state["key"])
-  return runtime.call(process.distribute, state, WEIGHTS, list(clients)), state["key"]
+  np.testing.assert_array_equal(state["noise_key"], keys.noise_root(8, 7))
+  state = collections.OrderedDict(state, round=np.int32(5))
+  return runtime.call(process.distribute, state, WEIGHTS, list(clients)), state["noise_key"]
 
 
 def test_select_and_map_and_eager_agree_bit_for_bit(runtime):
@@ -68,15 +69,15 @@ def test_without_noise_every_client_gets_the_model(runtime, downlink):
   np.testing.assert_array_equal(flat(run(runtime, downlink, copies=None)[0]), flat(WEIGHTS))
 
 
-def test_rounds_are_counted_and_hand_out_a_key_that_is_not_the_servers(runtime):
-  process = build_copy_distribution(TYPE, Noise(SIGMA), in_rounds=True, seed=7)
+def test_rounds_are_counted_and_hand_out_keys_of_their_own(runtime):
+  process = build_copy_distribution(TYPE, Noise(SIGMA), in_rounds=True, seed=7, noise_seed=8)
   state = runtime.call(process.initialize)
   first, sent = handed(runtime, process, state)
   second, later = handed(runtime, process, first)
   assert (state["round"], first["round"], second["round"]) == (0, 1, 2)
   assert not np.array_equal(sent["key"], later["key"])
-  assert not any(np.array_equal(key, state["key"]) for key in (sent["key"], later["key"]))
-  np.testing.assert_array_equal(second["key"], state["key"])
+  assert not any(np.array_equal(key, state["noise_key"]) for key in (sent["key"], later["key"]))
+  np.testing.assert_array_equal(second["noise_key"], state["noise_key"])
   np.testing.assert_array_equal(flat(sent["weights"]), flat(WEIGHTS))
 
 
@@ -86,6 +87,14 @@ def test_without_noise_in_rounds_it_is_tffs_broadcast_by_type(runtime):
     assert process.next.type_signature.result.result.member.is_equivalent_to(TYPE)
     _, sent = handed(runtime, process, runtime.call(process.initialize))
     np.testing.assert_array_equal(flat(sent), flat(WEIGHTS))
+
+
+def test_without_a_seed_the_noise_comes_from_the_systems_entropy(runtime):
+  drawn = [build_copy_distribution(TYPE, COPIES, seed=7) for _ in range(2)]
+  noise_keys = [runtime.call(process.initialize)["noise_key"] for process in drawn]
+  assert (noise_keys[0] != noise_keys[1]).any()
+  quiet = runtime.call(build_copy_distribution(TYPE, seed=7).initialize)
+  np.testing.assert_array_equal(quiet["noise_key"], keys.noise_root(0, 7))
 
 
 def test_an_unknown_downlink():

@@ -44,7 +44,7 @@ def build_anew(shard_store, *, epochs=1, augment=(), rate=0.05, momentum=None, *
   clients = Shards(small.read_shards(shard_store), batch_size=8, epochs=epochs, augment=augment)
   return build_fed_safe(
     MODEL, client_optimizer=SGD(rate, momentum), clients=clients, seed=5,
-    **({"upload": Upload("weights")} | settings),
+    **({"upload": Upload("weights"), "noise_seed": 6} | settings),
   )
 
 
@@ -151,7 +151,12 @@ def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
   for client in IDS:
     key = keys.fold(before.client_work["key"], 0, client)
     feed = clients.feed_of(tf.constant(client), key)
-    uploads.append(local_update(MODEL, weights(before), feed, key, SGD(0.05), upload)[0])
+    noise_key = keys.fold(before.client_work["noise_key"], 0, client)
+    uploads.append(
+      local_update(
+        MODEL, weights(before), feed, key, SGD(0.05), upload, noise_key=noise_key
+      )[0]
+    )
   shares = np.array(small.SIZES) / sum(small.SIZES)
   mean = [sum(p * w.numpy() for p, w in zip(shares, tensors)) for tensors in zip(*uploads)]
   same(weights(after), mean, atol=1e-5)
@@ -167,16 +172,41 @@ def test_same_seed_same_bits_and_noise_belongs_to_a_client_not_to_a_place(runtim
   same(weights(first), weights(turned), atol=1e-5)  # sums in another order
 
 
-def test_distribution_uses_the_servers_key_and_the_last_round(runtime, shard_store):
+def test_the_noise_has_a_seed_of_its_own(runtime, shard_store):
+  """It alone decides about the noise, and it decides about nothing else."""
+  noised = {"upload": Upload("weights", sigma=0.01)}
+  state, metrics = rounds(runtime, build(shard_store, **noised), 1)
+  other, told = rounds(runtime, build(shard_store, noise_seed=7, **noised), 1)
+  assert all((a != b).all() for a, b in zip(weights(state), weights(other)))
+  mine, theirs = (m["client_work"]["clients"]["metrics"] for m in (metrics, told))
+  np.testing.assert_array_equal(mine[:, :5], theirs[:, :5])
+  for stage in ("client_work", "finalizer"):
+    np.testing.assert_array_equal(getattr(state, stage)["key"], getattr(other, stage)["key"])
+  root = state.distributor["noise_key"]
+  np.testing.assert_array_equal(root, keys.noise_root(6, 5))
+  child = keys.fold(root, keys.UPLINK_NOISE)
+  np.testing.assert_array_equal(state.client_work["noise_key"], child)
+  # Without one it comes from the system's entropy.
+  drawn = [
+    runtime.call(build_anew(shard_store, noise_seed=None, **noised).initialize) for _ in range(2)
+  ]
+  for stage in ("distributor", "client_work"):
+    first, second = (getattr(s, stage)["noise_key"] for s in drawn)
+    assert (first != second).any()
+  quiet = runtime.call(build(shard_store, noise_seed=None).initialize)
+  np.testing.assert_array_equal(quiet.distributor["noise_key"], keys.noise_root(0, 5))
+
+
+def test_distribution_uses_the_noise_key_and_the_last_round(runtime, shard_store):
   process = build(shard_store, copies=Noise(0.02))
   state, _ = rounds(runtime, process, 1)
   copies = runtime.call(process.distribute, state, IDS)
-  server_key = state.distributor["key"]
+  noise_key = state.distributor["noise_key"]
   for client in IDS:
-    expected = noisy_copy(weights(state), 0.02, server_key, 1, client)
+    expected = noisy_copy(weights(state), 0.02, noise_key, 1, client)
     same(copies[client].trainable, expected)
-  assert (server_key != state.client_work["key"]).any()
-  np.testing.assert_array_equal(server_key, state.finalizer["key"])
+  found = [noise_key, state.client_work["key"], state.finalizer["key"]]
+  assert len({tuple(key) for key in found}) == 3
   plain = build(shard_store)
   same(runtime.call(plain.distribute, state, IDS).trainable, weights(state))
 
@@ -191,7 +221,7 @@ def test_noise_in_rounds_reaches_the_training(runtime, shard_store):
   clients = Shards(small.read_shards(shard_store), batch_size=8)
   for client in IDS:
     key = keys.fold(before.client_work["key"], 0, client)
-    copy = noisy_copy(weights(before), 0.05, before.distributor["key"], 0, client)
+    copy = noisy_copy(weights(before), 0.05, before.distributor["noise_key"], 0, client)
     feed = clients.feed_of(tf.constant(client), key)
     _, told = local_update(MODEL, copy, feed, key, SGD(0.05), Upload("weights"))
     np.testing.assert_allclose(
@@ -240,10 +270,13 @@ def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
   np.testing.assert_array_equal(
     told["metrics"], metrics["finalizer"]["adaptation"]["metrics"]
   )
-  for stage in ("distributor", "client_work", "finalizer"):
+  for stage, key in (
+    ("distributor", "noise_key"), ("client_work", "key"), ("client_work", "noise_key"),
+    ("finalizer", "key"),
+  ):
     left, right = getattr(adapted, stage), getattr(expected, stage)
     assert left["round"] == right["round"] == 2
-    np.testing.assert_array_equal(left["key"], right["key"])
+    np.testing.assert_array_equal(left[key], right[key])
   mine = runtime.call(inside.distribute, adapted, IDS)
   theirs = runtime.call(inside.distribute, expected, IDS)
   for client in IDS:

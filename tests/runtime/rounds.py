@@ -59,6 +59,7 @@ def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **s
     copies_in_rounds=True,
     downlink=downlink,
     seed=5,
+    noise_seed=6,
     **settings,
   )
 

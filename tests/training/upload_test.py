@@ -53,6 +53,11 @@ def test_noise_has_the_moments_and_is_keyed():
   assert abs(np.corrcoef(first, other)[0, 1]) < 4 / np.sqrt(size)
 
 
+def test_noise_without_a_key():
+  with pytest.raises(ValueError, match="needs a key"):
+    Upload(sigma=0.3)(TRAINED, RECEIVED, None)
+
+
 def test_an_update_carries_the_noise_of_the_weights_that_it_stands_for():
   weights = flat(made(sigma=0.3).tensors)
   reached = flat(RECEIVED) - flat(made("update", sigma=0.3).tensors)
