@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from benchmarks.workload import LEARNING_RATE, SEED
-from fedsafe_tff import aggregation, algorithm, client_work
+from fedsafe_tff.data.shard_reader import read_client
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.learning.fed_safe import build_fed_safe
+from fedsafe_tff.training.upload import Upload
 
 RUNTIMES = ("native", "device", "ray")
 
@@ -19,23 +23,26 @@ class OurRound:
   def __init__(self, runtime, model, store, clients: int, *, batch_size: int, shuffle: bool = True):
     self._runtime = runtime
     self._clients = list(range(clients))
-    computations = algorithm.build_fedsafe(
+    process = build_fed_safe(
       model,
-      shard_dir=store.directory,
-      num_clients=clients,
-      work=client_work.ClientWork(batch_size=batch_size, shuffle=shuffle),
-      aggregator=aggregation.build_aggregator("mean"),
+      client_optimizer=tff.learning.optimizers.build_sgdm(LEARNING_RATE),
+      clients=shards_of(store, batch_size=batch_size, shuffle=shuffle),
+      upload=Upload("weights"),
       seed=SEED,
     )
-    self._next = computations.next
-    self._control = algorithm.control(adapt=False, learning_rate=LEARNING_RATE)
-    self._start = runtime.call(computations.initialize)
+    self._next = process.next
+    self._start = runtime.call(process.initialize)
     self.weights: tuple[np.ndarray, ...] = ()
 
   def __call__(self) -> None:
-    state, metrics = self._runtime.call(self._next, self._start, self._control, self._clients)
-    self.weights = tuple(np.asarray(weight) for weight in state["weights"])
-    np.asarray(metrics["clients"])
+    state, metrics = self._runtime.call(self._next, self._start, self._clients)
+    self.weights = tuple(np.asarray(w) for w in state.global_model_weights.trainable)
+    np.asarray(metrics["client_work"]["clients"]["metrics"])
+
+
+def shards_of(store, **settings) -> Shards:
+  """Clients that read the shards of a store."""
+  return Shards(lambda client: read_client(store.directory, client, store.image_shape), **settings)
 
 
 def open_runtime(name: str, folder: pathlib.Path, *, max_clients: int = 0):

@@ -42,7 +42,7 @@ def scale(arguments: Sequence[str]) -> int:
   from benchmarks import measure, ours
   from benchmarks import workload as workload_lib
   from benchmarks.page import Page, rate
-  from fedsafe_tff.runtime.choose import clients_at_once
+  from fedsafe_tff.runtime.registry import clients_at_once
 
   if values.max_clients is None:
     values.max_clients = clients_at_once(0)

@@ -128,19 +128,17 @@ class _Baseline:
   """TFF's FedAvg on the functional model, with the clients' shards."""
 
   def __init__(self, runtime, work, store, clients: int):
+    from benchmarks import ours
     from benchmarks.workload import LEARNING_RATE, SEED
-    from fedsafe_tff import baselines
+    from fedsafe_tff.learning import baselines
 
     self._process = baselines.build_baseline(
       "tff_fed_avg",
       work.model(dropout=0.0),
-      shard_dir=store.directory,
-      epochs=1,
-      batch_size=work.batch_size,
+      ours.shards_of(store, batch_size=work.batch_size, shuffle=False),
       learning_rate=LEARNING_RATE,
       num_clients=clients,
       seed=SEED,
-      shuffle=False,
     )
     self._runtime = runtime
     self._clients = [baselines.client_argument(client, 0) for client in range(clients)]

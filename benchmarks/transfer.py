@@ -92,9 +92,9 @@ class _Sides:
 
     from fedsafe_tff import keys
     from fedsafe_tff.attacks.spec import AttackSpec
-    from fedsafe_tff.distribution import noisy_copy
     from fedsafe_tff.evaluation.accuracy import to_float
     from fedsafe_tff.evaluation.transfer import Evaluator
+    from fedsafe_tff.training.copies import noisy_copy
 
     root = keys.root(0)
     weights = model.init(keys.fold(root, keys.INIT))

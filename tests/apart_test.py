@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from fedsafe_tff import client_work, keys
+from fedsafe_tff import keys
 from fedsafe_tff.apart import call_apart
 from fedsafe_tff.models.cnn import build_cnn
+from fedsafe_tff.training import local
+from fedsafe_tff.training.feeds import ImageFeed
 
 MODEL = build_cnn(
   input_shape=(16, 16, 1), num_classes=2, conv_widths=(4,) * 6, dense_widths=(8,) * 4
@@ -48,15 +51,14 @@ def test_a_loop_calls_it_and_does_not_swallow_it():
 
 
 def test_training_always_gets_onednns_gradient_of_pooling(tmp_path):
-  work = client_work.ClientWork(batch_size=8)
+  optimizer = tff.learning.optimizers.build_sgdm(0.01)
   weights = MODEL.init(keys.root(0))
   for trace in range(6):  # each is traced anew, in an order that may differ
 
     @tf.function
     def train(weights, images, labels):
-      return client_work.train(
-        MODEL, weights, images, labels, keys.root(1), work, learning_rate=0.01
-      )
+      feed = ImageFeed(images, labels, keys.root(1), batch_size=8)
+      return local.train(MODEL, weights, feed, keys.root(1), optimizer)
 
     train(weights, IMAGES, LABELS)
     ops = executed_ops(tmp_path / f"{trace}", train, weights, IMAGES, LABELS)

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.distribution import KEY_TYPE
+from fedsafe_tff.learning import types
 from fedsafe_tff.runtime.device import DeviceRuntime
 from tests import philox
 
@@ -178,7 +178,7 @@ def test_the_same_key_in_a_traced_function_and_with_tensors():
 
 
 def test_the_same_key_in_the_runtimes(runtime):
-  @tff.tensorflow.computation(KEY_TYPE, np.int32)
+  @tff.tensorflow.computation(types.KEY, np.int32)
   def in_a_loop(key, number):
     return tf.while_loop(
       lambda step, _: step < 3, lambda step, k: (step + 1, keys.fold(k, step)), (number, key)

@@ -9,13 +9,12 @@ BY_MODULE = {source.module: source for source in SOURCES}
 
 # Pure TensorFlow; they run alone, in a tf.function or in a TFF computation.
 PURE_TENSORFLOW = (
-  "fedsafe_tff.adaptation",
   "fedsafe_tff.attacks",
-  "fedsafe_tff.client_work",
   "fedsafe_tff.data",
   "fedsafe_tff.evaluation",
   "fedsafe_tff.keys",
   "fedsafe_tff.models",
+  "fedsafe_tff.training",
 )
 # Usable at once: TensorFlow takes seconds to import.
 WITHOUT_TENSORFLOW = (
@@ -28,6 +27,18 @@ WITHOUT_TENSORFLOW = (
   "flags",
 )
 DRIVERS = ("flags", "experiments", "benchmarks", "tests")
+# What a TFF user imports: no flags, no files of runs, no progress.
+LIBRARY = (
+  "fedsafe_tff.attacks",
+  "fedsafe_tff.data",
+  "fedsafe_tff.evaluation",
+  "fedsafe_tff.learning",
+  "fedsafe_tff.models",
+  "fedsafe_tff.privacy",
+  "fedsafe_tff.runtime",
+  "fedsafe_tff.training",
+)
+RUNS = ("fedsafe_tff.config", "fedsafe_tff.experiment", "fedsafe_tff.report", "fedsafe_tff.sweep")
 
 
 def _within(name: str, packages: tuple[str, ...]) -> bool:
@@ -60,6 +71,17 @@ def test_the_library_knows_no_drivers():
   assert _imports(("fedsafe_tff",), DRIVERS) == []
 
 
+@pytest.mark.parametrize("package", LIBRARY)
+def test_the_library_knows_no_runs(package):
+  assert _imports((package,), (*RUNS, "absl", "rich")) == []
+
+
+def test_what_the_server_and_clients_share_lies_below_tffs_templates():
+  assert _imports(("fedsafe_tff.training",), ("fedsafe_tff.learning", "fedsafe_tff.runtime")) == []
+  above = ("fedsafe_tff.runtime", "fedsafe_tff.evaluation")
+  assert _imports(("fedsafe_tff.learning",), above) == []
+
+
 def test_flags_know_no_experiments():
   assert _imports(("flags",), ("experiments", "benchmarks", "tests")) == []
 
@@ -71,11 +93,11 @@ def test_oracles_know_nothing_of_what_they_check():
 
 
 def test_every_package_named_here_exists():
-  for package in PURE_TENSORFLOW + WITHOUT_TENSORFLOW:
+  for package in PURE_TENSORFLOW + WITHOUT_TENSORFLOW + LIBRARY + RUNS:
     assert package in BY_MODULE, package
 
 
 def test_an_import_through_others_is_seen():
-  # The algorithm is TFF orchestration; were this empty, the tests above would prove nothing.
-  assert _imports(("fedsafe_tff.algorithm",), ("tensorflow_federated",))
+  # Learning is TFF orchestration; were this empty, the tests above would prove nothing.
+  assert _imports(("fedsafe_tff.learning",), ("tensorflow_federated",))
   assert _imports(("experiments",), ("fedsafe_tff.config",))

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff.data import shards
+from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.models.cnn import build_cnn
 from fedsafe_tff.models.functional import FunctionalModel
 
@@ -69,6 +70,18 @@ def images(count: int, seed: int):
   labels = rng.integers(0, 2, count)
   noise = rng.integers(0, 120, (count, *SHAPE))
   return (noise + 100 * labels[:, None, None, None]).astype(np.uint8), labels
+
+
+def read_shards(store: shards.ShardStore):
+  """What `learning.clients.Shards` reads by."""
+  return lambda client: read_client(store.directory, client, store.image_shape)
+
+
+def batches(client: int, size: int = 8) -> tf.data.Dataset:
+  """A client's images as TFF's users have them: batches in [0, 1], once over, as they come."""
+  x, y = images(SIZES[client], client)
+  examples = tf.data.Dataset.from_tensor_slices((x / np.float32(255), y.astype(np.int32)))
+  return examples.batch(size)
 
 
 def store(folder) -> shards.ShardStore:

@@ -16,8 +16,9 @@ class Source:
 
   Attributes:
     path: Relative to the repository's root.
-    imports: Dotted names of all imported modules, those inside functions too; `from a import b`
-      counts as `a.b` where that is a module of ours.
+    imports: Dotted names of all imported modules, those inside functions too, and those that a
+      package imports on use (`fedsafe_tff.lazy`); `from a import b` counts as `a.b` where that is
+      a module of ours.
     top_level: The imports that run when the module is imported.
     strings: Its string constants, docstrings included.
     is_binary: Whether it has an `if __name__ == "__main__"`.
@@ -62,6 +63,14 @@ def _names(node: ast.AST) -> Iterator[str]:
       yield node.module
 
 
+def _on_use(node: ast.AST, path: pathlib.Path) -> Iterator[str]:
+  """Modules that `lazy.attach(__name__, names, modules)` imports when they are asked for."""
+  if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy.attach":
+    names, *modules = [ast.literal_eval(argument) for argument in node.args[1:]]
+    package = ".".join(path.parent.parts)
+    yield from (f"{package}.{name}" for name in {*names.values(), *(modules[0] if modules else ())})
+
+
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
   for child in ast.iter_child_nodes(node):
     if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -77,7 +86,9 @@ def read(path: pathlib.Path) -> Source:
   guards = (ast.unparse(n.test) for n in tree.body if isinstance(n, ast.If))
   return Source(
     path=path,
-    imports=frozenset(name for node in nodes for name in _names(node)),
+    imports=frozenset(
+      name for node in nodes for name in (*_names(node), *_on_use(node, path))
+    ),
     top_level=frozenset(name for node in _outside_functions(tree) for name in _names(node)),
     strings=frozenset(strings),
     is_binary=any(guard == "__name__ == '__main__'" for guard in guards),

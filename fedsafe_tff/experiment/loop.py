@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import adaptation, client_work
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
@@ -23,6 +22,7 @@ from fedsafe_tff.experiment.prepare import Prepared
 from fedsafe_tff.experiment.trainers import Trainer, learning_rate
 from fedsafe_tff.report.progress import Progress
 from fedsafe_tff.runtime.signals import StopRequest
+from fedsafe_tff.training import adaptation, local
 
 
 class Diverged(UserError):
@@ -147,7 +147,7 @@ def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathli
   # The loss is that before the last step: what this one did shows in the norm of the upload. TFF's
   # baselines tell no norm, and one loss for all clients.
   for name in ("loss", "norm") if ours else ("loss",):
-    values = clients[:, client_work.METRICS.index(name)]
+    values = clients[:, local.METRICS.index(name)]
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
       whose = f"client {bad[0]}" if ours else "the clients"
@@ -165,7 +165,7 @@ def _metrics_row(
   config: Config, noise: Noise, outcome: dict[str, np.ndarray], number: int
 ) -> dict[str, Any]:
   clients = outcome["clients"].astype(np.float64)
-  column = {name: clients[:, i] for i, name in enumerate(client_work.METRICS)}
+  column = {name: clients[:, i] for i, name in enumerate(local.METRICS)}
   share = column["num_examples"] / column["num_examples"].sum()
   adapted = outcome["adaptation"]
   row: dict[str, Any] = dict.fromkeys(run_dir_lib.METRICS)
@@ -190,6 +190,6 @@ def _metrics_row(
 def _client_rows(clients: np.ndarray, number: int) -> list[dict[str, Any]]:
   return [
     {"round": number, "client": client}
-    | {name: float(value) for name, value in zip(client_work.METRICS, values)}
+    | {name: float(value) for name, value in zip(local.METRICS, values)}
     for client, values in enumerate(clients)
   ]

@@ -2,13 +2,10 @@
 
 import numpy as np
 
-from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.origin import by_origin, specialists
-from fedsafe_tff.experiment import saved_models
-from fedsafe_tff.experiment.prepare import prepare
-from fedsafe_tff.experiment.rebuild import config_of
+from fedsafe_tff.experiment.load import load_run
 from fedsafe_tff.report.render import markdown
 from fedsafe_tff.report.run_folder import RunFolder
 
@@ -22,21 +19,13 @@ def describe(run: RunFolder) -> str:
   Raises:
     UserError: The run has no model, its images have changed, or all files are of one size.
   """
-  config = config_of(run)
-  prepared = prepare(config)
-  if prepared.data_hash != run.manifest.get("data_hash"):
-    raise UserError(f"{run.path} was made of other images than {config.data_dir} holds now")
-  if differing := versions.differ_from_current(run.manifest):
-    raise UserError(f"{run.path} was made by a version with {differing}: its parts are others here")
+  loaded = load_run(run.path)
+  prepared = loaded.prepared
   images, parts = prepared.image_set, prepared.parts
   other = ~(images.source_sizes == 512).all(axis=1)
   if other.all() or not other.any():
     raise UserError(f"{run.path}: origins are told by files of 512x512 pixels beside others")
-  stored = saved_models.read(run.path / "models" / "global.npz")
-  model = prepared.model
-  if stored.frozen is not None:  # else an older version wrote it
-    model = model.with_frozen(stored.frozen)
-  predicted = Scorer(model, 64).predict(stored.weights, prepared.images("evaluation")[0])
+  predicted = Scorer(loaded.model, 64).predict(loaded.weights, loaded.images("evaluation")[0])
   counts = by_origin(images.labels, images.source_sizes, parts.train, parts.evaluation, predicted)
   title = images.class_names
   errors = markdown(
@@ -56,7 +45,7 @@ def describe(run: RunFolder) -> str:
     [[s.name, f"{s.accuracy:.3f}", *(f"{r:.0%}" for r in s.recall)] for s in found],
   )
   return (
-    f"{run.title()}, seed {config.seed}: {run.path.name}\n\n{errors}\n"
+    f"{run.title()}, seed {loaded.config.seed}: {run.path.name}\n\n{errors}\n"
     f"Classifiers that see only the {other.sum()} images of other sizes, in training and in test "
     f"(five folds by near-duplicate group):\n\n{learnable}"
   )

@@ -56,18 +56,17 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   import tensorflow as tf
 
   from fedsafe_tff.experiment import evaluate as evaluate_lib
-  from fedsafe_tff.experiment import loop, run_dir, saved_models, trainers
+  from fedsafe_tff.experiment import loop, run_dir, runtimes, saved_models, trainers
   from fedsafe_tff.experiment.facts import manifest_facts
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
-  from fedsafe_tff.runtime import choose
   from fedsafe_tff.runtime.signals import graceful_stop
 
   started = time.monotonic()
   if config.threads:
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
-  choose.configure(config)
+  runtimes.configure(config)
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     before = _manifest(path)
@@ -84,7 +83,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     for line in noise.statement(config.rounds):
       progress.note(line)
     log_path = path / "worker.log"
-    with choose.open_runtime(config, log_path, progress.note) as runtime:
+    with runtimes.open_runtime(config, log_path, progress.note) as runtime:
       run_dir.write_manifest(path, runtime={"name": config.runtime, "devices": runtime.devices})
       trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
       state = loop.train(config, prepared, noise, trainer, path, progress, stop)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,11 @@ from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 
 Weights = tuple[tf.Tensor, ...]
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+  """Cross-entropy of each image, float32 [n]."""
+  return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +34,10 @@ class FunctionalModel:
       normalisation of the images: with the weights they are all that predictions depend on.
     with_frozen_fn: From values in the place of `frozen`, in its order, to that model; None where
       nothing is frozen.
+    losses_fn: (logits, labels) to a loss per image or their mean, which training lowers; None is
+      cross-entropy.
+    input_spec: (x, y) of a batch as `tf.TensorSpec`s, as TFF has them; None is float32 images and
+      int32 labels.
   """
 
   name: str
@@ -38,6 +48,8 @@ class FunctionalModel:
   weight_names: tuple[str, ...] = ()
   frozen: tuple[tuple[str, np.ndarray], ...] = ()
   with_frozen_fn: Callable[[Sequence[np.ndarray]], "FunctionalModel"] | None = None
+  losses_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+  input_spec: Any = None
 
   def init(self, key: tf.Tensor) -> Weights:
     """Draws initial weights from `key`, int64 [2]."""
@@ -78,6 +90,16 @@ class FunctionalModel:
     if all(np.array_equal(*pair) for pair in zip(mine, values)):
       return self
     return self.with_frozen_fn(values)
+
+  def batch_spec(self) -> Any:
+    """What a batch of a client's data set looks like: (x, y), or a mapping of them."""
+    if self.input_spec is not None:
+      return self.input_spec
+    return tf.TensorSpec([None, *self.input_shape]), tf.TensorSpec([None], tf.int32)
+
+  def losses(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The loss in training, float32 [n] or the mean, from logits and labels (int32 [n])."""
+    return (self.losses_fn or cross_entropy)(logits, labels)
 
   def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     """Shapes and dtypes of the weights, without computing them."""

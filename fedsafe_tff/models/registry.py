@@ -1,7 +1,12 @@
 """From the name of a model to the model."""
 
 import importlib
-from collections.abc import Sequence
+import importlib.util
+import inspect
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +14,19 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.cnn import build_cnn, parse_widths
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.keras_adapter import from_keras, seeded
+from fedsafe_tff.models.logits import check_logits
+
+
+def _cnn(conv_widths: str, dense_widths: str, **settings: Any) -> FunctionalModel:
+  return build_cnn(
+    conv_widths=parse_widths(conv_widths, 6, "conv_widths"),
+    dense_widths=parse_widths(dense_widths, 4, "dense_widths"),
+    **settings,
+  )
+
+
+# Name to a function of the settings of `build_model`.
+MODELS: dict[str, Callable[..., FunctionalModel]] = {"cnn": _cnn}
 
 
 def build_model(
@@ -26,7 +44,7 @@ def build_model(
   calibration: np.ndarray | None = None,
   seed: int = 0,
 ) -> FunctionalModel:
-  """Builds `cnn`, or the user's `package.module:function`.
+  """Builds one of `MODELS`, or the user's `package.module:function` or `PATH/file.py:function`.
 
   The user's function takes (input_shape, num_classes) and returns a Keras model or a
   `FunctionalModel`; it sees images in [0, 1] and normalises them itself. What Keras draws for its
@@ -35,12 +53,12 @@ def build_model(
   Raises:
     UserError: The name can't be resolved, or what it makes can't be used.
   """
-  if name == "cnn":
-    return build_cnn(
+  if name in MODELS:
+    return MODELS[name](
       input_shape=input_shape,
       num_classes=num_classes,
-      conv_widths=parse_widths(conv_widths, 6, "conv_widths"),
-      dense_widths=parse_widths(dense_widths, 4, "dense_widths"),
+      conv_widths=conv_widths,
+      dense_widths=dense_widths,
       dropout=dropout,
       mean=mean,
       stddev=stddev,
@@ -48,17 +66,43 @@ def build_model(
       pool_grid=pool_grid,
       calibration=calibration,
     )
-  module_name, _, function_name = name.partition(":")
-  try:
-    build = getattr(importlib.import_module(module_name), function_name)
-    if not callable(build):
-      raise TypeError(f"{function_name} is not a function")
-  except (ImportError, AttributeError, TypeError, ValueError) as error:
-    raise UserError(
-      f"--model={name} can't be loaded ({error}): give cnn or an importable package.module:function"
-    ) from None
+  build = _load(name)
   with seeded(seed):
     made = build(tuple(input_shape), num_classes)
-  if isinstance(made, FunctionalModel):
-    return made
-  return from_keras(lambda *_: made, input_shape=input_shape, num_classes=num_classes, name=name)
+  model = made
+  if not isinstance(made, FunctionalModel):
+    model = from_keras(
+      lambda *_: made, input_shape=input_shape, num_classes=num_classes, name=name
+    )
+  check_logits(model)
+  return model
+
+
+def _load(name: str) -> Callable[..., Any]:
+  """The user's function; whatever its module raises while it is loaded is told in one line."""
+  source, _, function_name = name.rpartition(":")
+  try:
+    module = _module_of(pathlib.Path(source)) if source.endswith(".py") else None
+    build = getattr(module or importlib.import_module(source), function_name)
+    inspect.signature(build).bind((8, 8, 1), 2)
+  except Exception as error:
+    said = " ".join(str(error).split()) or type(error).__name__
+    raise UserError(
+      f"--model={name} can't be loaded ({said}): give {', '.join(MODELS)}, an importable "
+      "package.module:function or PATH/file.py:function, where function takes (input_shape, "
+      "num_classes)"
+    ) from None
+  return build
+
+
+def _module_of(path: pathlib.Path) -> Any:
+  """Runs a Python file as a module; it may import its neighbours."""
+  path = path.expanduser().resolve()
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  sys.path.insert(0, str(path.parent))
+  try:
+    spec.loader.exec_module(module)
+  finally:
+    sys.path.remove(str(path.parent))
+  return module

@@ -103,8 +103,8 @@ def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[t
     # TensorFlow and TFF take seconds to import: only what computes pays for them.
     import tensorflow as tf
 
+    from fedsafe_tff.experiment import runtimes
     from fedsafe_tff.experiment.prepare import prepare
-    from fedsafe_tff.runtime import choose
     from fedsafe_tff.runtime.signals import graceful_stop
     from fedsafe_tff.sweep import work
 
@@ -114,7 +114,7 @@ def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[t
     if config.threads:
       tf.config.threading.set_intra_op_parallelism_threads(config.threads)
       tf.config.threading.set_inter_op_parallelism_threads(config.threads)
-    choose.configure(config)
+    runtimes.configure(config)
     estimate = steps.Estimate(steps.measured(cells, cache))
     to_come = [step for group in groups for step in steps.steps_of(group, cache)]
     failures = []

@@ -4,7 +4,6 @@ Cells of one training are done together: its data are read once, and its adapted
 distributed copies come from the one checkpoint.
 """
 
-import copy
 import dataclasses
 import datetime
 import time
@@ -19,18 +18,18 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
-from fedsafe_tff.experiment import evaluate, loop, run_dir, saved_models, trainers
+from fedsafe_tff.experiment import evaluate, loop, run_dir, runtimes, saved_models, trainers
 from fedsafe_tff.experiment.facts import manifest_facts
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared, prepare
 from fedsafe_tff.experiment.run import Stopped
-from fedsafe_tff.runtime import choose
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.sweep import again, identity
 from fedsafe_tff.sweep.cache import Cache, read_json
 from fedsafe_tff.sweep.cells import Cell
 from fedsafe_tff.sweep.progress import SweepProgress
 from fedsafe_tff.sweep.steps import EXAMPLES, Step, adapt_step, attack_step, steps_of, train_step
+from fedsafe_tff.training import adaptation
 
 Failure = tuple[Cell, str]
 Weights = Sequence[np.ndarray]
@@ -62,7 +61,7 @@ def do_group(
     return [(cell, str(error)) for cell in cells]
   group = _Group(config, prepared, cache, progress, stop)
   failures = []
-  with choose.open_runtime(config, group.path / "worker.log", progress.note) as runtime:
+  with runtimes.open_runtime(config, group.path / "worker.log", progress.note) as runtime:
     group.call, group.devices = runtime.call, runtime.devices
     try:
       if not cache.is_trained(config):
@@ -250,8 +249,7 @@ class _Group:
     if config.adapts and stored is None:
       state = self._adapt(cell, trainer, state)
     elif config.adapts:
-      state = copy.copy(state)
-      state["weights"] = list(stored)
+      state = trainer.with_weights(state, stored)
     if config.noisy_downlink:  # the methods share a training, and most of them have no noise
       state = trainer.with_noise(state)
     return trainer.weights(state), trainer.copies(state)
@@ -275,7 +273,7 @@ class _Group:
     except (OSError, ValueError, EOFError):
       return None
 
-  def _adapt(self, cell: Cell, trainer: trainers.FedSafeTrainer, state: Any) -> Any:
+  def _adapt(self, cell: Cell, trainer: trainers.Trainer, state: Any) -> Any:
     """Adapts the trained state and stores the model that comes of it."""
     self._check_stop()
     self._progress.begin(adapt_step(cell), f"{cell.title()}, adaptation")
@@ -286,7 +284,7 @@ class _Group:
     file = self._cache.adapted(cell.config)
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
-      "metrics": dict(zip(loop.adaptation.METRICS, metrics.tolist())),
+      "metrics": dict(zip(adaptation.METRICS, metrics.tolist())),
       "seconds": round(time.monotonic() - started, 2),
     }
     run_dir.write_json(file.with_suffix(".json"), facts | self._origin)

@@ -1,9 +1,9 @@
 import numpy as np
 
 from fedsafe_tff import keys
-from fedsafe_tff.client_work import cross_entropy
 from fedsafe_tff.evaluation.accuracy import Scorer, to_float
 from fedsafe_tff.models.cnn import build_cnn
+from fedsafe_tff.models.functional import cross_entropy
 
 MODEL = build_cnn(input_shape=(16, 16, 1), num_classes=3, conv_widths=[4] * 6, dropout=0.5)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 1)).astype(np.uint8)

@@ -2,12 +2,14 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from fedsafe_tff import algorithm, baselines
 from fedsafe_tff.config import Config
 from fedsafe_tff.experiment import evaluate, trainers
 from fedsafe_tff.experiment.noise import Noise
+from fedsafe_tff.learning import baselines, fed_safe
 from fedsafe_tff.privacy import accounting, calibration
+from fedsafe_tff.training import copies, gradients
 
 
 def test_the_learning_rate_is_constant_or_falls():
@@ -48,14 +50,15 @@ def local_sizes(rounds, share):
 PREPARED = types.SimpleNamespace(
   model="the model",
   clients=[np.arange(3), np.arange(5)],
-  store=types.SimpleNamespace(directory="shards", sizes={"adaptation": 17}),
+  store=types.SimpleNamespace(
+    directory="shards", image_shape=(8, 8, 1), sizes={"adaptation": 17}
+  ),
 )
 # Flag, a value that is not its default, and what it is called where it must arrive.
-WORK = {
-  "local_epochs": (3, "epochs"), "batch_size": (7, "batch_size"), "momentum": (0.5, "momentum"),
-  "gradient_clip": (2.0, "gradient_clip"), "upload": ("update", "upload"),
-  "clip_norm": (4.0, "clip_norm"), "uplink_sigma": (0.25, "uplink_sigma"),
+UPLOAD = {
+  "upload": ("update", "kind"), "clip_norm": (4.0, "clip_norm"), "uplink_sigma": (0.25, "sigma"),
 }
+CLIENTS = {"local_epochs": (3, "epochs"), "batch_size": (7, "batch_size")}
 ADAPTATION = {
   "adaptation_attack": ("fgsm", "attack"), "adaptation_eps": (0.07, "eps"),
   "adaptation_steps": (4, "steps"), "adaptation_step_size": (0.02, "step_size"),
@@ -72,19 +75,22 @@ def built(monkeypatch):
   def build(**settings):
     captured = {}
     monkeypatch.setattr(
-      algorithm, "build_fedsafe", lambda model, **keywords: captured.update(keywords, model=model)
+      fed_safe, "build_fed_safe", lambda model, **keywords: captured.update(keywords, model=model)
     )
     config = Config(**settings)
-    trainers.FedSafeTrainer(config, PREPARED, Noise.from_config(config, 10), call=None)
+    trainers.build_fed_safe(config, PREPARED, Noise.from_config(config, 10))
     return types.SimpleNamespace(**captured)
 
   return build
 
 
-@pytest.mark.parametrize("flag", WORK)
-def test_a_flag_reaches_the_clients(built, flag):
-  value, name = WORK[flag]
-  assert getattr(built(**{flag: value}).work, name) == value != getattr(built().work, name)
+@pytest.mark.parametrize("part, flag", [
+  *(("upload", flag) for flag in UPLOAD), *(("clients", flag) for flag in CLIENTS)
+])
+def test_a_flag_reaches_the_clients(built, part, flag):
+  value, name = (UPLOAD | CLIENTS)[flag]
+  changed, plain = getattr(built(**{flag: value}), part), getattr(built(), part)
+  assert getattr(changed, name) == value != getattr(plain, name)
 
 
 @pytest.mark.parametrize("flag", ADAPTATION)
@@ -95,21 +101,36 @@ def test_a_flag_reaches_the_adaptation(built, flag):
   assert getattr(changed, name) == value != getattr(plain, name)
 
 
+def in_rounds(schedule, count):
+  return [schedule(tf.constant(number)).numpy().item() for number in range(count)]
+
+
 def test_other_flags_reach_their_places(built):
   plain = built()
-  assert (plain.model, plain.shard_dir, plain.server_images) == ("the model", "shards", 17)
-  assert plain.adaptation is None and plain.work.attack_steps == 0
-  assert (plain.round_sigma, plain.final_sigma, plain.seed, plain.downlink) == (0, 0, 0, "select")
-  assert built(seed=5).seed == 5 and built(num_clients=4).num_clients == 4
-  assert built(augment="flip,rotate").work.augment == ("flip", "rotate")
-  local = built(defense="local_adversarial_training", local_attack_steps=5)
-  assert local.work.attack_steps == 5
+  assert (plain.model, plain.seed, plain.downlink) == ("the model", 0, "select")
+  assert plain.gradient == gradients.Plain() and plain.attack_eps_fn is None
+  assert plain.copies is None and not plain.copies_in_rounds
+  assert not hasattr(plain, "adaptation") and not hasattr(plain, "adaptation_data")
+  assert built(seed=5).seed == 5 and built(gradient_clip=2.0).gradient_clip == 2.0
+  assert built(augment="flip,rotate").clients.augment == ("flip", "rotate")
+  optimizer = built(learning_rate=0.25, momentum=0.5).client_optimizer
+  hparams = optimizer.get_hparams(optimizer.initialize(tf.TensorSpec([])))
+  assert hparams == {"learning_rate": 0.25, "momentum": 0.5}
+  cosine = built(learning_rate=0.5, learning_rate_schedule="cosine", rounds=4)
+  rates = in_rounds(cosine.client_learning_rate_fn, 4)
+  assert rates == pytest.approx([0.5, 0.4268, 0.25, 0.0732], abs=1e-4)
+  local = built(
+    defense="local_adversarial_training", local_attack_steps=5, local_attack_eps=0.25,
+    local_attack_warmup=0.5, rounds=4,
+  )
+  assert local.gradient == gradients.Adversarial(0.25, 5)
+  assert in_rounds(local.attack_eps_fn, 4) == pytest.approx([0.25 / 3, 0.5 / 3, 0.25, 0.25])
   anew = built(defense="distributed_noise", adaptation_examples="each_epoch")
   assert anew.adaptation.each_epoch and not built(defense="distributed_noise").adaptation.each_epoch
   noisy = {"defense": "noise_only", "downlink_sigma": 0.3}
   assert plain.noise_seed is None and built(**noisy, noise_seed=7).noise_seed == 7
-  assert (built(**noisy).round_sigma, built(**noisy).final_sigma) == (0.0, 0.3)
-  assert built(**noisy, downlink_schedule="every").round_sigma == 0.3
+  assert built(**noisy).copies == copies.Noise(0.3) and not built(**noisy).copies_in_rounds
+  assert built(**noisy, downlink_schedule="every").copies_in_rounds
   assert built(**noisy, downlink="map").downlink == "map"
   # The map-reduce form has no federated_select.
   assert built(**noisy, runtime="device").downlink == "map"
@@ -124,11 +145,13 @@ def test_flags_reach_tffs_baselines(monkeypatch):
     algorithm="tff_dp_fed_avg", local_epochs=3, batch_size=7, learning_rate=0.3, momentum=0.5,
     augment="rotate", prox_mu=0.7, clip_norm=4.0, dp_noise_multiplier=1.5, num_clients=2, seed=5,
   )
-  trainers.BaselineTrainer(config, PREPARED, call=None)
+  trainers.build_baseline(config, PREPARED)
+  name, model, shards = captured.pop("args")
+  assert (name, model) == ("tff_dp_fed_avg", "the model")
+  assert (shards.epochs, shards.batch_size, shards.augment) == (3, 7, ("rotate",))
   assert captured == {
-    "args": ("tff_dp_fed_avg", "the model"), "shard_dir": "shards", "epochs": 3, "batch_size": 7,
-    "learning_rate": 0.3, "momentum": 0.5, "augment": ("rotate",), "prox_mu": 0.7,
-    "clip_norm": 4.0, "noise_multiplier": 1.5, "num_clients": 2, "seed": 5,
+    "learning_rate": 0.3, "momentum": 0.5, "prox_mu": 0.7, "clip_norm": 4.0,
+    "noise_multiplier": 1.5, "num_clients": 2, "seed": 5,
   }
 
 
@@ -137,11 +160,24 @@ def test_flags_reach_tffs_baselines(monkeypatch):
   [("none", 0, []), ("noise_only", 0, []), ("distributed_noise", 0, [7]),
    ("server_adversarial_training", 3, [2, 5, 7]), ("distributed_noise", 1, list(range(8)))],
 )
-def test_when_the_server_adapts(built, monkeypatch, defense, every, rounds):
-  monkeypatch.setattr(algorithm, "build_fedsafe", lambda *args, **keywords: None)
-  config = Config(defense=defense, rounds=8, adaptation_every=every)
-  trainer = trainers.FedSafeTrainer(config, PREPARED, Noise.from_config(config, 10), call=None)
-  assert [r for r in range(8) if trainer._adapts_in(r)] == rounds
+def test_when_the_server_adapts(built, defense, every, rounds):
+  settings = {"defense": defense, "rounds": 8, "adaptation_every": every}
+  config = Config(**settings)
+  assert [r for r in range(8) if trainers.adapts_in(config, r)] == rounds
+  if rounds:
+    assert [r for r, due in enumerate(in_rounds(built(**settings).adapt_when, 8)) if due] == rounds
+
+
+def test_rows_belong_to_clients_and_not_to_places():
+  told = {"clients": {"client": np.array([2, 0]), "metrics": np.array([[3.0] * 6, [1.0] * 6])}}
+  output = types.SimpleNamespace(
+    state="next", metrics={"client_work": told, "finalizer": {"adaptation": {"adapted": False}}}
+  )
+  process = types.SimpleNamespace(next="next")
+  trainer = trainers.Trainer(process, lambda *_: output, lambda index: [], [5, 5, 5])
+  state, metrics = trainer.next("state", 0)
+  assert state == "next" and metrics["adaptation"] is None
+  np.testing.assert_array_equal(metrics["clients"][:, 0], [1.0, np.nan, 3.0])
 
 
 def test_flags_reach_the_attacks():

@@ -59,7 +59,7 @@ def test_a_users_functional_model_is_taken_as_it_is():
 @pytest.mark.parametrize(
   "name",
   ["vgg", "", ":groups", "no.such.module:net", f"{NETS}:nothing", f"{NETS}:", ".nets:groups",
-   "math:pi"],
+   "math:pi", "math:sqrt", "no/such/file.py:net", "net.py"],
 )
 def test_a_model_that_cannot_be_loaded_is_a_user_error(name):
   with pytest.raises(UserError, match=f"^--model={name} can't be loaded .*package.module:function"):
@@ -69,3 +69,23 @@ def test_a_model_that_cannot_be_loaded_is_a_user_error(name):
 def test_a_model_that_cannot_be_used_is_named():
   with pytest.raises(UserError, match=f"{NETS}:batch_norm.*GroupNormalization"):
     build(f"{NETS}:batch_norm")
+
+
+def test_a_users_function_in_a_file(tmp_path):
+  (tmp_path / "widths.py").write_text("UNITS = 5\n")
+  file = tmp_path / "my net.py"
+  file.write_text(
+    "import tensorflow as tf\nfrom widths import UNITS\n\n"
+    "def net(input_shape, num_classes):\n"
+    "  layers = tf.keras.layers\n"
+    "  return tf.keras.Sequential([layers.Input(input_shape), layers.Flatten(),\n"
+    "    layers.Dense(UNITS), layers.Dense(num_classes, activation=None)])\n"
+  )
+  model = build(f"{file}:net")
+  assert shapes(model) == [(256, 5), (5,), (5, 2), (2,)]
+  file.write_text(file.read_text().replace("activation=None", "activation='softmax'"))
+  with pytest.raises(UserError, match="net.py:net ends in probabilities.*leave out the last"):
+    build(f"{file}:net")
+  file.write_text("def net(:\n")
+  with pytest.raises(UserError, match="can't be loaded .invalid syntax"):
+    build(f"{file}:net")

@@ -12,8 +12,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import adaptation, aggregation, algorithm, baselines, client_work
+from fedsafe_tff.data.shard_reader import read_named
+from fedsafe_tff.data.shards import SERVER
+from fedsafe_tff.learning import aggregation, baselines
+from fedsafe_tff.learning.clients import Shards, with_ids
+from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.training import schedules
+from fedsafe_tff.training.adaptation import Adaptation
+from fedsafe_tff.training.copies import Noise
+from fedsafe_tff.training.upload import Upload
 from tests import small
 
 SIGMA = 0.01
@@ -32,24 +40,27 @@ def logistic_regression():
   )
 
 
-def build(store, model, *, aggregator="mean", downlink="map", adapts=False, **work):
+def shards(store):
+  """Clients that read their shards."""
+  return Shards(small.read_shards(store), batch_size=8, augment=("flip",))
+
+
+def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **settings):
   """Algorithm 1 with noise both ways."""
-  settings = adaptation.Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8)
-  return algorithm.build_fedsafe(
+  return build_fed_safe(
     model,
-    shard_dir=store.directory,
-    num_clients=len(CLIENTS),
-    work=client_work.ClientWork(batch_size=8, upload="update", uplink_sigma=SIGMA, **work),
-    aggregator=aggregation.build_aggregator(
+    client_optimizer=tff.learning.optimizers.build_sgdm(0.05),
+    clients=shards(store),
+    upload=Upload("update", clip_norm, SIGMA),
+    model_aggregator=aggregation.build_aggregator(
       aggregator, clip_norm=1.0, noise_multiplier=1e-5, clients_per_round=len(CLIENTS)
     ),
-    adaptation=settings if adapts else None,
-    server_images=store.sizes["adaptation"],
-    round_sigma=SIGMA,
-    final_sigma=SIGMA,
+    copies=Noise(SIGMA),
+    copies_in_rounds=True,
     downlink=downlink,
     seed=5,
     noise_seed=6,
+    **settings,
   )
 
 
@@ -60,31 +71,44 @@ def cnn(call, store, downlink="map", rounds=3):
     State and metrics after the last round, which adapts; the same after adapting once more, in a
     call without clients; the clients' copies.
   """
-  compiled = build(
-    store, small.model(), downlink=downlink, adapts=True, augment=("flip",), clip_norm=1.0
+  process = build(
+    store,
+    small.model(),
+    downlink=downlink,
+    clip_norm=1.0,
+    adaptation=Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8),
+    adaptation_data=lambda: read_named(store.directory, SERVER, small.SHAPE),
+    adapt_when=schedules.every(rounds),
   )
-  state = call(compiled.initialize)
-  for index in range(rounds):
-    control = algorithm.control(adapt=index == rounds - 1, learning_rate=0.05)
-    state, metrics = call(compiled.next, state, control, CLIENTS)
-  return state, metrics, call(compiled.adapt, state), call(compiled.distribute, state, CLIENTS)
+  state = call(process.initialize)
+  for _ in range(rounds):
+    state, metrics = call(process.next, state, CLIENTS)
+  return state, metrics, call(process.adapt, state), call(process.distribute, state, CLIENTS)
 
 
 def aggregated(call, store, name):
   """State and metrics after two rounds with an aggregator of TFF's."""
-  compiled = build(store, logistic_regression(), aggregator=name)
-  state = call(compiled.initialize)
+  process = build(store, logistic_regression(), aggregator=name)
+  state = call(process.initialize)
   for _ in range(2):
-    control = algorithm.control(adapt=False, learning_rate=0.05)
-    state, metrics = call(compiled.next, state, control, CLIENTS)
+    state, metrics = call(process.next, state, CLIENTS)
   return state, metrics
+
+
+def data_sets(call):
+  """Weights after a round on data sets that are arguments; Ray can't ship those."""
+  process = build_fed_safe(
+    logistic_regression(), client_optimizer=tff.learning.optimizers.build_adam(0.01), seed=5
+  )
+  arguments = with_ids([small.batches(client) for client in CLIENTS])
+  return call(process.next, call(process.initialize), arguments).state.global_model_weights
 
 
 def baseline(call, store, name):
   """Weights and metrics after a round of TFF's own algorithm, whose clients are structures."""
   process = baselines.build_baseline(
-    name, logistic_regression(), shard_dir=store.directory, epochs=1, batch_size=8,
-    learning_rate=0.05, clip_norm=1.0, noise_multiplier=1e-5, num_clients=len(CLIENTS), seed=5,
+    name, logistic_regression(), shards(store), learning_rate=0.05, clip_norm=1.0,
+    noise_multiplier=1e-5, num_clients=len(CLIENTS), seed=5,
   )
   clients = [baselines.client_argument(k, 0) for k in CLIENTS]
   output = call(process.next, call(process.initialize), clients)
@@ -97,6 +121,7 @@ def outcomes(call, store, downlink):
   found = {"cnn": cnn(call, store, downlink)}
   found |= {name: aggregated(call, store, name) for name in ("robust", "secure_sum", "central_dp")}
   found["tff_fed_prox"] = baseline(call, store, "tff_fed_prox")
+  found["data_sets"] = data_sets(call)
   return {name: tf.nest.flatten(outcome) for name, outcome in found.items()}
 
 

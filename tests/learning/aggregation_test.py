@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
-from fedsafe_tff.aggregation import build_aggregator
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning.aggregation import build_aggregator
 
 UPLOADS = np.array([[0.03, -0.02, 0.01], [0.05, 0.04, -0.02], [-0.01, 0.02, 0.06]], np.float32)
 EXAMPLES = np.array([10.0, 30.0, 60.0], np.float32)

@@ -8,13 +8,13 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.data.augment import augment as augment_images
-from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning import types
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.learning.proximal import TowardsStart
 from fedsafe_tff.models.functional import FunctionalModel
-from fedsafe_tff.proximal import TowardsStart
 
-NAMES = ("tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg")
+NAMES = ("tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg")
 
 
 def as_tff_model(model: FunctionalModel, key: tf.Tensor) -> tff.learning.models.FunctionalModel:
@@ -37,9 +37,7 @@ def as_tff_model(model: FunctionalModel, key: tf.Tensor) -> tff.learning.models.
 
   def loss(logits, labels, sample_weight=None):
     del sample_weight
-    return tf.reduce_mean(
-      tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    )
+    return tf.reduce_mean(model.losses(logits, labels))
 
   def metrics():
     return collections.OrderedDict(
@@ -57,12 +55,7 @@ def as_tff_model(model: FunctionalModel, key: tf.Tensor) -> tff.learning.models.
   )
 
 
-CLIENT_TYPE = tff.StructType(
-  [
-    ("client", tff.TensorType(np.int32)),
-    ("round", tff.TensorType(np.int32)),
-  ]
-)
+CLIENT_TYPE = tff.StructType([("client", types.CLIENT), ("round", types.ROUND)])
 
 
 def client_argument(client: int, round_index: int) -> Any:
@@ -70,43 +63,23 @@ def client_argument(client: int, round_index: int) -> Any:
   return collections.OrderedDict(client=np.int32(client), round=np.int32(round_index))
 
 
-def build_client_data(
-  model: FunctionalModel,
-  *,
-  shard_dir: str,
-  epochs: int,
-  batch_size: int,
-  augment: tuple[str, ...],
-  seed: int,
-  shuffle: bool = True,
-) -> tff.Computation:
+def build_client_data(model: FunctionalModel, shards: Shards, seed: int) -> tff.Computation:
   """From a client's argument to its batches, in the order that our own client work takes them."""
-  root = tf.get_static_value(keys.fold(keys.root(seed), keys.CLIENT_STREAM))
+  root = tf.get_static_value(types.stream(seed, keys.CLIENT_STREAM))
 
   @tff.tensorflow.computation(CLIENT_TYPE)
   def client_data(argument):
-    images, labels = read_client(shard_dir, argument["client"], model.input_shape)
     key = keys.fold(tf.constant(root), argument["round"], argument["client"])
-    count = tf.shape(labels)[0]
-    steps_per_epoch = (count + batch_size - 1) // batch_size
+    feed = shards.feed_of(argument["client"], key)
 
     def batch(step):
       step = tf.cast(step, tf.int32)
-      epoch, position = step // steps_per_epoch, step % steps_per_epoch
-      order = tf.range(count)
-      if shuffle:
-        order = tf.random.experimental.stateless_shuffle(
-          order, keys.fold(key, keys.SHUFFLE, epoch), alg=keys.ALG
-        )
-      rows = order[position * batch_size : (position + 1) * batch_size]
-      x = tf.cast(tf.gather(images, rows), tf.float32) / 255.0
-      if augment:
-        changed = augment_images(x, keys.fold(key, keys.AUGMENT, step), augment)
-        # A rotation forgets the static shape, which TFF compares with the model's.
-        x = tf.ensure_shape(changed, [None, *model.input_shape])
-      return (x, keys.fold(key, keys.DROPOUT, step)), tf.gather(labels, rows)
+      x, y = feed.batch(step, feed.order(step // feed.steps_per_epoch))
+      # A rotation forgets the static shape, which TFF compares with the model's.
+      x = tf.ensure_shape(x, [None, *model.input_shape])
+      return (x, keys.fold(key, keys.DROPOUT, step)), y
 
-    return tf.data.Dataset.range(tf.cast(epochs * steps_per_epoch, tf.int64)).map(batch)
+    return tf.data.Dataset.range(tf.cast(feed.steps, tf.int64)).map(batch)
 
   return client_data
 
@@ -114,48 +87,48 @@ def build_client_data(
 def build_baseline(
   name: str,
   model: FunctionalModel,
+  shards: Shards,
   *,
-  shard_dir: str,
-  epochs: int,
-  batch_size: int,
   learning_rate: float,
   momentum: float = 0.0,
-  augment: tuple[str, ...] = (),
+  server_optimizer: tff.learning.optimizers.Optimizer | None = None,
   prox_mu: float = 0.0,
   clip_norm: float = 1.0,
   noise_multiplier: float = 1.0,
   num_clients: int = 1,
   seed: int = 0,
-  shuffle: bool = True,
 ) -> tff.learning.templates.LearningProcess:
   """One of TFF's algorithms, with clients given as `client_argument`.
 
   Args:
-    name: "tff_fed_avg" or "tff_fed_prox", weighted by examples, or "tff_dp_fed_avg", unweighted
-      with central Gaussian noise that TFF draws from an unseeded generator.
+    name: "tff_fed_avg", "tff_fed_prox" or "tff_mime_lite", weighted by examples, or
+      "tff_dp_fed_avg", unweighted with central Gaussian noise that TFF draws from an unseeded
+      generator.
     model: The functional model.
-    shard_dir: Folder of the shards.
-    epochs: Local epochs.
-    batch_size: Local batch size.
+    shards: The clients' images and batches.
     learning_rate: Of local SGD.
-    momentum: Of local SGD.
-    augment: Augmentations.
+    momentum: Of local SGD; under Mime Lite the server's, which clients apply but don't change.
+    server_optimizer: Takes the aggregate as a gradient; None is SGD of rate 1.
     prox_mu: Strength of the proximal term.
     clip_norm: Clipping norm of DP-FedAvg.
     noise_multiplier: Noise over clipping norm of DP-FedAvg.
     num_clients: Clients in every round.
     seed: Of initial weights, order, augmentation and dropout.
-    shuffle: Whether every epoch has its own order.
+
+  Raises:
+    UserError: The name is unknown.
   """
   tff_model = as_tff_model(model, keys.fold(keys.root(seed), keys.INIT))
   optimizer = tff.learning.optimizers.build_sgdm(learning_rate, momentum or None)
-  server = tff.learning.optimizers.build_sgdm(1.0)
+  server = server_optimizer or tff.learning.optimizers.build_sgdm(1.0)
   if name == "tff_fed_avg":
     process = tff.learning.algorithms.build_weighted_fed_avg(tff_model, optimizer, server)
   elif name == "tff_fed_prox":
     if prox_mu > 0:
       optimizer = TowardsStart(optimizer, prox_mu)
     process = tff.learning.algorithms.build_weighted_fed_prox(tff_model, prox_mu, optimizer, server)
+  elif name == "tff_mime_lite":
+    process = tff.learning.algorithms.build_weighted_mime_lite(tff_model, optimizer, server)
   elif name == "tff_dp_fed_avg":
     process = tff.learning.algorithms.build_unweighted_fed_avg(
       tff_model,
@@ -167,13 +140,5 @@ def build_baseline(
     )
   else:
     raise UserError(f"baseline {name} is unknown: choose one of {', '.join(NAMES)}")
-  data = build_client_data(
-    model,
-    shard_dir=shard_dir,
-    epochs=epochs,
-    batch_size=batch_size,
-    augment=augment,
-    seed=seed,
-    shuffle=shuffle,
-  )
+  data = build_client_data(model, shards, seed)
   return tff.simulation.compose_dataset_computation_with_learning_process(data, process)

@@ -2,7 +2,8 @@ import pytest
 
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runtime import choose, gpus
+from fedsafe_tff.experiment import runtimes
+from fedsafe_tff.runtime import gpus, registry
 from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.runtime.native import NativeRuntime
 from fedsafe_tff.runtime.ray_runtime import RayRuntime
@@ -13,17 +14,17 @@ from fedsafe_tff.runtime.ray_runtime import RayRuntime
 )
 def test_the_flag_chooses(name, kind, tmp_path):
   config = Config(runtime=name)
-  choose.configure(config)
-  assert type(choose.open_runtime(config, tmp_path / "worker.log")) is kind
+  runtimes.configure(config)
+  assert type(runtimes.open_runtime(config, tmp_path / "worker.log")) is kind
 
 
 def test_what_a_user_should_know_is_said(tmp_path, monkeypatch):
   said = []
   config = Config(runtime="device", defense="noise_only")
-  choose.open_runtime(config, tmp_path / "worker.log", said.append)
+  runtimes.open_runtime(config, tmp_path / "worker.log", said.append)
   assert "map instead of select" in said[0]
   monkeypatch.setattr(gpus, "visible", lambda: True)
-  choose.open_runtime(Config(), tmp_path / "worker.log", said.append)
+  runtimes.open_runtime(Config(), tmp_path / "worker.log", said.append)
   assert "--runtime=device" in said[1]
 
 
@@ -34,7 +35,7 @@ def test_an_idle_gpu_stops_a_run_before_it_prepares(monkeypatch):
   if gpus.tf.config.list_physical_devices("GPU"):
     pytest.skip("TensorFlow sees a GPU here")
   with pytest.raises(UserError, match="Big Card 9000"):
-    choose.configure(Config(runtime="device"))
+    runtimes.configure(Config(runtime="device"))
 
 
 def test_where_a_cluster_is_does_not_make_another_run():
@@ -45,5 +46,5 @@ def test_where_a_cluster_is_does_not_make_another_run():
 
 
 def test_many_clients_do_not_all_begin_at_once(monkeypatch):
-  monkeypatch.setattr(choose.os, "cpu_count", lambda: 16)
-  assert [choose.clients_at_once(threads) for threads in (0, 1, 8)] == [32, 4, 16]
+  monkeypatch.setattr(registry.os, "cpu_count", lambda: 16)
+  assert [registry.clients_at_once(threads) for threads in (0, 1, 8)] == [32, 4, 16]

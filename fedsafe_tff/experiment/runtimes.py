@@ -2,24 +2,10 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from fedsafe_tff.config import Config
-
-
-class Runtime(Protocol):
-  """What the round loop needs of a runtime; it is also a context manager."""
-
-  @property
-  def devices(self) -> list[str]:
-    """Where clients run, for the manifest."""
-
-  def call(self, computation: Any, *arguments: Any) -> Any:
-    """Invokes a TFF computation."""
-
-  def __enter__(self) -> "Runtime": ...
-
-  def __exit__(self, *error: Any) -> None: ...
+from fedsafe_tff.runtime import registry
 
 
 def configure(config: Config) -> None:
@@ -39,7 +25,7 @@ def configure(config: Config) -> None:
 
 def open_runtime(
   config: Config, log_path: str | os.PathLike, log: Callable[[str], None] = lambda text: None
-) -> Runtime:
+) -> registry.Runtime:
   """The runtime; enter it as a context manager, on the main thread.
 
   Args:
@@ -49,32 +35,26 @@ def open_runtime(
   """
   if config.runtime != "native" and config.noisy_downlink and config.downlink == "select":
     log(f"--runtime={config.runtime}: the downlink is map instead of select; its bits are the same")
+  return registry.build(config.runtime, log=log, **_options(config, log_path, log))
+
+
+def _options(
+  config: Config, log_path: str | os.PathLike, log: Callable[[str], None]
+) -> dict[str, Any]:
   if config.runtime == "device":
-    from fedsafe_tff.runtime.device import DeviceRuntime
-
-    return DeviceRuntime(memory_limit=config.gpu_memory_limit, log=log)
+    return {"memory_limit": config.gpu_memory_limit}
   if config.runtime == "ray":
-    from fedsafe_tff.runtime.ray_runtime import RayRuntime
-
-    return RayRuntime(
-      address=config.ray_address,
-      cpus_per_client=config.ray_cpus_per_client,
-      gpus_per_client=config.ray_gpus_per_client,
-      log=log,
-    )
+    return {
+      "address": config.ray_address,
+      "cpus_per_client": config.ray_cpus_per_client,
+      "gpus_per_client": config.ray_gpus_per_client,
+    }
   from fedsafe_tff.runtime import gpus
-  from fedsafe_tff.runtime.native import NativeRuntime
 
   if gpus.visible():
     log("--runtime=native trains on the CPU, though there is a GPU: --runtime=device would use it")
-  return NativeRuntime(
-    log_path, threads=config.threads, max_clients=clients_at_once(config.threads), log=log
-  )
-
-
-def clients_at_once(threads: int) -> int:
-  """How many clients the worker takes on side by side: enough for its threads, bounded memory.
-
-  Without a limit all of a round's clients begin at once, each with the activations of a batch.
-  """
-  return max(4, 2 * (threads or os.cpu_count() or 1))
+  return {
+    "log_path": log_path,
+    "threads": config.threads,
+    "max_clients": registry.clients_at_once(config.threads),
+  }

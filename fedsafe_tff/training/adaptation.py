@@ -7,7 +7,7 @@ every image enters twice, clean and adversarial, each with its own label y in {0
 +1 are classes 0 and 1, and the logistic loss is the softmax cross-entropy of two logits. Eq. 10's
 collective set N is the set of examples made so far, here those of the current epoch.
 
-Pure TensorFlow: one function, made for a `tf.function` or a TFF computation.
+Another way of adapting takes the place of `Adaptation`: anything that is called like it.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.attacks.fgsm import fgsm
 from fedsafe_tff.attacks.pgd import pgd
-from fedsafe_tff.client_work import sgd_step, training_gradient
 from fedsafe_tff.models.functional import FunctionalModel, Weights
+from fedsafe_tff.training.steps import sgd_step, training_gradient
 
 # Columns of the metrics vector, in this order.
 METRICS = ("adaptation_loss", "adaptation_accuracy", "adaptation_images")
@@ -55,6 +55,17 @@ class Adaptation:
   gradient_clip: float = 0.0
   share: float = 1.0
   each_epoch: bool = False
+
+  def __call__(
+    self,
+    model: FunctionalModel,
+    weights: Sequence[tf.Tensor],
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    key: tf.Tensor,
+  ) -> tuple[Weights, tf.Tensor]:
+    """The adapted weights and the metrics; see `adapt`."""
+    return adapt(model, weights, images, labels, key, self)
 
 
 def share_size(count: int, share: float) -> int:
@@ -102,9 +113,10 @@ def adapt(
   Args:
     model: The model.
     weights: The aggregated weights.
-    images: The server's images, uint8 [n, height, width, channels]; n must be known.
+    images: The server's images, uint8 [n, height, width, channels], or float32 in [0, 1]; n must
+      be known.
     labels: int32 [n].
-    key: int64 [2].
+    key: Decides order, dropout and random starts.
     settings: Fixed settings.
 
   Returns:
@@ -116,7 +128,9 @@ def adapt(
   order = tf.random.experimental.stateless_shuffle(
     tf.range(labels.shape[0]), keys.fold(key, keys.SHUFFLE), alg=keys.ALG
   )[:used]
-  clean = tf.cast(tf.gather(images, order), tf.float32) / 255.0
+  clean = tf.gather(images, order)
+  if clean.dtype == tf.uint8:
+    clean = tf.cast(clean, tf.float32) / 255.0
   labels = tf.gather(labels, order)
   batch = settings.batch_size
   batches = -(-used // batch)
@@ -165,9 +179,8 @@ def adapt(
     logits, losses, gradients = training_gradient(
       model, weights, x, y, keys.fold(key, keys.DROPOUT, step)
     )
-    weights, _ = sgd_step(
+    weights = sgd_step(
       weights,
-      (),
       gradients,
       learning_rate=settings.learning_rate,
       gradient_clip=settings.gradient_clip,

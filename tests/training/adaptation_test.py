@@ -2,17 +2,26 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
-from fedsafe_tff import adaptation, client_work, keys
+from fedsafe_tff import keys
+from fedsafe_tff.models.functional import cross_entropy
+from fedsafe_tff.training import adaptation, local
+from fedsafe_tff.training.feeds import ImageFeed
 from tests import small
 
 IMAGES, LABELS = small.images(17, 9)
 MODEL = small.model(dropout=0.0)
 BASE = adaptation.Adaptation(eps=0.1, steps=3, epochs=1, batch_size=32, learning_rate=0.05)
-TRAINED = client_work.local_update(
-  MODEL, MODEL.init(keys.root(1)), tf.constant(IMAGES), tf.constant(LABELS, tf.int32),
-  keys.root(0), client_work.ClientWork(epochs=30, batch_size=8), learning_rate=0.1,
-)[0]
+TRAINED = local.train(
+  MODEL,
+  MODEL.init(keys.root(1)),
+  ImageFeed(
+    tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(0), batch_size=8, epochs=30
+  ),
+  keys.root(0),
+  tff.learning.optimizers.build_sgdm(0.1),
+).weights
 
 
 def adapt(**changes):
@@ -27,12 +36,12 @@ def test_one_step_is_the_gradient_over_clean_and_adversarial():
   x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
   with tf.GradientTape() as tape:
     tape.watch(x)
-    loss = tf.reduce_sum(client_work.cross_entropy(MODEL.apply(TRAINED, x), y))
+    loss = tf.reduce_sum(cross_entropy(MODEL.apply(TRAINED, x), y))
   adversarial = tf.clip_by_value(x + 0.1 * tf.sign(tape.gradient(loss, x)), 0, 1)
   with tf.GradientTape() as tape:
     tape.watch(TRAINED)
     logits = MODEL.apply(TRAINED, tf.concat([x, adversarial], 0))
-    loss = tf.reduce_mean(client_work.cross_entropy(logits, tf.concat([y, y], 0)))
+    loss = tf.reduce_mean(cross_entropy(logits, tf.concat([y, y], 0)))
   gradients = tape.gradient(loss, TRAINED)
   made, metrics = adapt(attack="fgsm")
   for new, old, gradient in zip(made, TRAINED, gradients):
@@ -103,6 +112,16 @@ def test_adaptation_lowers_the_loss_on_adversarial_images():
 
     x, y = tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32)
     made = fgsm(lambda i: MODEL.apply(weights, i), x, y, eps=0.1)
-    return float(tf.reduce_mean(client_work.cross_entropy(MODEL.apply(weights, made), y)))
+    return float(tf.reduce_mean(cross_entropy(MODEL.apply(weights, made), y)))
 
   assert adversarial_loss(adapt(epochs=20)[0]) < adversarial_loss(TRAINED)
+
+
+def test_images_in_0_to_1_are_adapted_on_as_their_pixels():
+  pixels = adapt()[0]
+  floats = adaptation.adapt(
+    MODEL, TRAINED, tf.constant(IMAGES / np.float32(255)), tf.constant(LABELS, tf.int32),
+    keys.root(4), BASE,
+  )[0]
+  for left, right in zip(pixels, floats):
+    np.testing.assert_allclose(left, right, atol=1e-6)

@@ -1,0 +1,78 @@
+"""What every training has in common: a gradient, a clipped norm, Gaussian noise, a step."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.apart import call_apart
+from fedsafe_tff.models.functional import FunctionalModel, Weights
+
+
+def sgd_step(
+  weights: Sequence[tf.Tensor],
+  gradients: Sequence[tf.Tensor],
+  *,
+  learning_rate: tf.Tensor | float,
+  gradient_clip: float = 0.0,
+) -> Weights:
+  """One step of plain SGD.
+
+  Args:
+    weights: Where it starts.
+    gradients: One per weight.
+    learning_rate: The step's size.
+    gradient_clip: L2 norm to which the gradient is scaled down; 0 leaves it.
+  """
+  gradients, _ = clip_by_norm(gradients, gradient_clip)
+  return tuple(w - learning_rate * g for w, g in zip(weights, gradients))
+
+
+def training_gradient(
+  model: FunctionalModel,
+  weights: Sequence[tf.Tensor],
+  images: tf.Tensor,
+  labels: tf.Tensor,
+  seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, Weights]:
+  """Logits and losses of a training batch, and the gradient of the mean loss by the weights.
+
+  Args:
+    model: The model.
+    weights: Where the gradient is taken.
+    images: float32 [n, height, width, channels] in [0, 1].
+    labels: int32 [n].
+    seed: A key, of the dropout.
+
+  Returns:
+    Logits, float32 [n, classes]; losses, float32 [n]; one gradient per weight.
+  """
+
+  def forward_and_back(weights, images, labels, seed):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(weights)
+      logits = model.apply(weights, images, seed=seed, training=True)
+      losses = model.losses(logits, labels)
+      loss = tf.reduce_mean(losses)
+    if losses.shape.rank == 0:
+      losses = tf.fill(tf.shape(labels), losses)
+    return logits, losses, tuple(tape.gradient(loss, weights))
+
+  return call_apart(forward_and_back, tuple(weights), images, labels, seed)
+
+
+def clip_by_norm(tensors: Sequence[tf.Tensor], clip_norm: float) -> tuple[Weights, tf.Tensor]:
+  """Scales `tensors` jointly to at most L2 norm C (Eq. 2, 3); returns them and the norm before."""
+  norm = tf.linalg.global_norm(tensors)
+  if not clip_norm:
+    return tuple(tensors), norm
+  scale = tf.minimum(1.0, clip_norm / tf.maximum(norm, 1e-12))
+  return tuple(t * scale for t in tensors), norm
+
+
+def gaussian_noise(tensors: Sequence[tf.Tensor], sigma: float, key: tf.Tensor) -> Weights:
+  """Independent N(0, sigma^2) for every coordinate of `tensors`, keyed per tensor."""
+  return tuple(
+    tf.random.stateless_normal(t.shape, keys.fold(key, index), stddev=sigma, alg=keys.ALG)
+    for index, t in enumerate(tensors)
+  )
