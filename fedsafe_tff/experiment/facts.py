@@ -19,6 +19,7 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
       "parts": prepared.parts.sizes(),
       "class_names": list(prepared.image_set.class_names),
       "skipped": list(prepared.image_set.skipped),
+      "inventory": prepared.image_set.inventory,
       "leaks": prepared.leaks.sentence() if prepared.leaks else None,
     },
     "trivial_baselines": prepared.trivial,

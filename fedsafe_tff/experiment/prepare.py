@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data import loading, partition, shards, splits
+from fedsafe_tff.data import inventory, loading, partition, shards, splits
 from fedsafe_tff.data.augment import parse_ops
+from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import Leaks, count_leaks
 from fedsafe_tff.data.trivial import trivial_baselines
@@ -66,6 +68,32 @@ def _calibration_images(images: np.ndarray) -> np.ndarray:
   return images[rows.astype(int)]
 
 
+def data_spec(config: Config) -> loading.DataSpec:
+  """Which images a config asks for, and how they are read."""
+  return loading.DataSpec(
+    dataset=config.dataset,
+    task=config.task,
+    data_dir=config.data_dir,
+    image_size=config.image_size,
+    num_images=config.num_images,
+    skip_bad_images=config.skip_bad_images,
+    seed=config.seed,
+    reading=Reading(
+      window=config.window,
+      transparency=config.transparency,
+      slice_axis=config.slice_axis,
+      max_pixels=config.max_pixels,
+      max_bytes=config.max_bytes,
+    ),
+    meaning=Meaning(
+      layout=config.layout,
+      metadata=config.metadata,
+      columns=config.columns,
+      patient_pattern=config.patient_pattern,
+    ),
+  )
+
+
 def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
   """Loads, splits, deals out and writes shards; builds the model.
 
@@ -77,18 +105,9 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     UserError: Whatever is wrong with data, split, partition or model.
   """
   ops = parse_ops(config.augment)  # before hours of decoding
-  spec = loading.DataSpec(
-    dataset=config.dataset,
-    task=config.task,
-    data_dir=config.data_dir,
-    image_size=config.image_size,
-    num_images=config.num_images,
-    skip_bad_images=config.skip_bad_images,
-    seed=config.seed,
-  )
-  image_set = loading.load(spec, cache_dir=config.cache_dir, progress=log)
-  if image_set.skipped:
-    log(f"skipped {len(image_set.skipped)} unreadable images, first {image_set.skipped[0]}")
+  image_set = loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
+  for line in inventory.sentences(image_set.inventory or {}):
+    log(line)
   height, width, _ = image_set.image_shape
   if "rot90" in ops and height != width:
     raise UserError(
