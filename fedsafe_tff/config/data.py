@@ -129,8 +129,23 @@ class DataConfig:
   num_clients: int = setting(3, "Number of clients N.", low=1)
   partition: str = setting(
     "dirichlet",
-    "How the training images are dealt to the clients.",
-    choices=("iid", "dirichlet", "shards", "quantity"),
+    "How the training images are dealt to the clients, patients and near-duplicates whole: iid, "
+    "dirichlet, shards (label skew), quantity, site (a client per hospital) or source (clusters of "
+    "near-duplicates, where no site is known).",
+    choices=("iid", "dirichlet", "shards", "quantity", "site", "source"),
+  )
+  holdout_sites: str = setting(
+    "",
+    "Comma-separated names of sites that are for evaluation only: no client, nor the server, "
+    "learns from them.",
+    applies=lambda c: c.dataset in ("image_folder", "npz"),
+    needs="--dataset=image_folder or npz",
+  )
+  feature_shift: str = setting(
+    "none",
+    "Makes the clients' training images differ, as scanners and stains do: brightness, contrast or "
+    "stain (colour images).",
+    choices=("none", "brightness", "contrast", "stain"),
   )
   dirichlet_alpha: float = setting(
     10.0,

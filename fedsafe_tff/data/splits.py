@@ -33,17 +33,21 @@ def split(
   adaptation_fraction: float,
   validation_fraction: float,
   seed: int,
+  holdout: np.ndarray | None = None,
 ) -> Parts:
-  """Splits images so that near-duplicates never fall on two sides.
+  """Splits images so that near-duplicates and patients never fall on two sides.
 
   Args:
     image_set: The images with their near-duplicate groups.
     method: "grouped" draws all parts; "published" takes the data set's own test part for
-      evaluation, copies and all, and draws the others from its training part.
+      evaluation (and its validation part, if there is one), copies and all, and draws the others
+      from its training part.
     evaluation_fraction: Share of all images for evaluation, with "grouped".
     adaptation_fraction: Share of what is split for the server.
     validation_fraction: Share of what is split for validation.
     seed: Of the draw.
+    holdout: bool [n], images that are for evaluation only; what shares a group with one of them is
+      evaluated too. None holds nothing out.
 
   Returns:
     The parts; each holds every class in about the proportions of the whole.
@@ -55,12 +59,20 @@ def split(
     raise UserError(f"--split={method} is unknown: choose one of {', '.join(METHODS)}")
   everything = np.arange(len(image_set))
   fractions = {"adaptation": adaptation_fraction, "validation": validation_fraction}
-  evaluation = None
+  evaluation = validation = None
+  held = np.zeros(len(image_set), bool)
+  if holdout is not None and holdout.any():
+    held = np.isin(image_set.groups, image_set.groups[holdout])
+    everything = everything[~held]
   if method == "published":
     if image_set.published_test is None or not image_set.published_test.any():
       raise UserError("--split=published: this data set has no test part of its own; use grouped")
-    evaluation = everything[image_set.published_test]
-    everything = everything[~image_set.published_test]
+    evaluation = everything[image_set.published_test[everything]]
+    everything = everything[~image_set.published_test[everything]]
+    if image_set.published_validation is not None and image_set.published_validation.any():
+      validation = everything[image_set.published_validation[everything]]
+      everything = everything[~image_set.published_validation[everything]]
+      del fractions["validation"]
   else:
     fractions["evaluation"] = evaluation_fraction
   if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
@@ -70,8 +82,10 @@ def split(
   parts = Parts(
     train=drawn["train"],
     adaptation=drawn["adaptation"],
-    evaluation=drawn["evaluation"] if evaluation is None else evaluation,
-    validation=drawn["validation"],
+    evaluation=np.union1d(
+      drawn["evaluation"] if evaluation is None else evaluation, np.flatnonzero(held)
+    ),
+    validation=drawn["validation"] if validation is None else validation,
   )
   for name in ("train", "adaptation", "evaluation", "validation"):
     present = np.unique(image_set.labels[getattr(parts, name)])

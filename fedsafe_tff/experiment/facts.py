@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from fedsafe_tff.config import Config
+from fedsafe_tff.data import dealing
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared
 
@@ -20,6 +21,8 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
       "class_names": list(prepared.image_set.class_names),
       "skipped": list(prepared.image_set.skipped),
       "inventory": prepared.image_set.inventory,
+      "partition_version": dealing.VERSION,
+      "sites": list(prepared.sites) if prepared.sites else None,
       "leaks": prepared.leaks.sentence() if prepared.leaks else None,
     },
     "trivial_baselines": prepared.trivial,

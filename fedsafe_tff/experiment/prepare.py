@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data import inventory, loading, partition, shards, splits
+from fedsafe_tff.data import dealing, inventory, loading, partition, shards, splits
 from fedsafe_tff.data.augment import parse_ops
+from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
@@ -34,6 +35,7 @@ class Prepared:
     leaks: Copies across the published split, if there is one.
     trivial: Accuracy of the trivial baselines on the evaluation part.
     min_images: Size m of the smallest client.
+    sites: Name of each client's site, or None.
   """
 
   image_set: ImageSet
@@ -45,6 +47,7 @@ class Prepared:
   leaks: Leaks | None
   trivial: dict[str, float]
   min_images: int
+  sites: tuple[str, ...] | None = None
 
   def images(self, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a part."""
@@ -59,6 +62,8 @@ class Prepared:
       "class_names": list(self.image_set.class_names),
       "clients": counts.tolist(),
       "parts": self.parts.sizes(),
+      "version": dealing.VERSION,
+      "sites": list(self.sites) if self.sites else None,
     }
 
 
@@ -117,6 +122,9 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   leaks = count_leaks(image_set)
   if leaks is not None:
     log(leaks.sentence())
+  held = dealing.holdout_mask(image_set, config.holdout_sites)
+  if held is not None:
+    log(f"{int(held.sum())} images of {config.holdout_sites} are held out: for evaluation only")
   parts = splits.split(
     image_set,
     method=config.split,
@@ -124,23 +132,35 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     adaptation_fraction=config.adaptation_fraction,
     validation_fraction=config.validation_fraction,
     seed=config.seed,
+    holdout=held,
   )
-  dealt = partition.partition(
-    image_set.labels[parts.train],
+  dealt = dealing.deal(
+    image_set,
+    parts.train,
     num_clients=config.num_clients,
     method=config.partition,
     alpha=config.dirichlet_alpha,
     min_images=config.min_client_images,
     seed=config.seed,
   )
-  clients = [parts.train[positions] for positions in dealt]
+  clients = dealt.clients
+  if dealt.left_out:
+    log(
+      f"{dealt.left_out} training images are left out: their patient or a near-duplicate is at "
+      "another site, which holds more of them"
+    )
   for label, name in enumerate(image_set.class_names):
     without = sum(label not in image_set.labels[rows] for rows in clients)
     if without:
       log(f"{without} of {len(clients)} clients hold no image of class {name}")
   data_hash = image_set.content_hash()
   files = {
-    shards.client_name(client): (image_set.images[rows], image_set.labels[rows])
+    shards.client_name(client): (
+      shift(
+        image_set.images[rows], config.feature_shift, client, len(clients), config.seed
+      ),
+      image_set.labels[rows],
+    )
     for client, rows in enumerate(clients)
   }
   server = image_set.images[parts.adaptation], image_set.labels[parts.adaptation]
@@ -175,4 +195,5 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     leaks=leaks,
     trivial=trivial,
     min_images=min(map(len, clients)),
+    sites=dealt.sites,
   )

@@ -8,7 +8,7 @@ import shlex
 import jinja2
 
 from fedsafe_tff.data.files import atomic_path
-from fedsafe_tff.report import plots, table
+from fedsafe_tff.report import plots, strata_table, table
 from fedsafe_tff.report.run_folder import RunFolder
 
 _PLOTS = (
@@ -62,12 +62,18 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
   )
   environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
   last_round = max((r["round"] for r in run.clients), default=None)
+  inventory = (run.manifest.get("data") or {}).get("inventory") or {}
   page = environment.get_template("report.html.jinja").render(
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
     legend=table.LEGEND,
     results=table.rows(run),
     pictures=pictures,
+    strata=strata_table.rows(run.evaluation),
+    strata_headings=[heading for _, heading in strata_table.COLUMNS],
+    strata_legend=strata_table.LEGEND,
+    inventory=inventory,
+    left_out=strata_table.left_out(inventory),
     clients=[r for r in run.clients if r["round"] == last_round],
     command=_command(run),
   )

@@ -343,7 +343,8 @@ def test_the_cache_notices_what_changes(tmp_path):
   def told(**changes):
     said = []
     settings = {"data_dir": str(root), "image_size": 8, "meaning": Meaning(metadata=csv)} | changes
-    loading.load(loading.DataSpec("image_folder", **settings), cache_dir=cache, progress=said.append)
+    spec = loading.DataSpec("image_folder", **settings)
+    loading.load(spec, cache_dir=cache, progress=said.append)
     return len(said)
 
   assert told() == 1 and told() == 0
@@ -373,7 +374,8 @@ def medmnist(path, shape, kept=None, labels=2, **more):
 def test_medmnist(tmp_path, shape):
   arrays = medmnist(tmp_path / "m.npz", shape)
   data = npz.load(str(tmp_path / "m.npz"), image_size=0)
-  assert len(data) == 13 and data.published_validation.sum() == 3 and data.published_test.sum() == 4
+  assert len(data) == 13
+  assert data.published_validation.sum() == 3 and data.published_test.sum() == 4
   expected = np.concatenate([arrays[f"{p}_images"] for p in ("train", "val", "test")])
   np.testing.assert_array_equal(np.squeeze(data.images), expected)
 
