@@ -62,9 +62,7 @@ def deal(
       parts = by_source(groups, num_clients, seed)
     else:
       settings = {"num_clients": num_clients, "method": method, "alpha": alpha}
-      parts = whole(
-        image_set.labels[train], groups, min_images=min_images, seed=seed, **settings
-      )
+      parts = whole(image_set.labels[train], groups, min_images=min_images, seed=seed, **settings)
     dealt = Dealt([train[positions] for positions in parts])
   for number, rows in enumerate(dealt.clients):
     if len(rows) < min_images:

@@ -20,9 +20,7 @@ _BRIGHTNESS, _CONTRAST, _STAIN = 0.15, 1.5, 1.3
 _ROWS = 1024
 
 
-def shift(
-  images: np.ndarray, kind: str, client: int, num_clients: int, seed: int
-) -> np.ndarray:
+def shift(images: np.ndarray, kind: str, client: int, num_clients: int, seed: int) -> np.ndarray:
   """The images of a client, changed.
 
   Args:

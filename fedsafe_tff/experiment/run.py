@@ -55,8 +55,10 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   from fedsafe_tff.experiment import evaluate as evaluate_lib
   from fedsafe_tff.experiment import loop, run_dir, saved_models, trainers
   from fedsafe_tff.experiment.facts import manifest_facts
+  from fedsafe_tff.experiment.look import look
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
+  from fedsafe_tff.report import survey_page
   from fedsafe_tff.runtime import choose
   from fedsafe_tff.runtime.signals import graceful_stop
 
@@ -68,6 +70,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     _check_same_data(path, prepared.data_hash)
+    survey_page.store(path, *look(prepared.image_set))
     noise = Noise.from_config(config, prepared.min_images)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(

@@ -84,3 +84,10 @@ def test_the_manifest_adds_up(done):
 def test_clients_that_are_not_the_sites_are_refused(tmp_path, images):
   with pytest.raises(UserError, match="give --num_clients=3"):
     run(config(tmp_path, images, holdout_sites=""))
+
+
+def test_the_look_at_the_data_goes_into_the_report(done):
+  page = (done / "report.html").read_text()
+  for part in ("108 images of 16 x 16 x 1", "36 patients", "brightness", "class ill, as the model"):
+    assert part in page, part
+  assert len(list((done / "survey").glob("*.png"))) == 2 + 3
