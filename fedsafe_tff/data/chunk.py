@@ -12,12 +12,20 @@ import PIL.Image
 
 from fedsafe_tff.data.formats import registry, window
 from fedsafe_tff.data.formats.frame import Frame, Reading, Unreadable
-from fedsafe_tff.data.near_duplicates import HASH_SIZE, hash_image
+from fedsafe_tff.data.near_duplicates import hash_image
 
 Chunk = dict[str, np.ndarray]
-BITS = HASH_SIZE**2
+# A fingerprint has as many parts as `hash_image` says, the two hashes first.
+_LIKE = hash_image(PIL.Image.new("L", (32, 32)))
+PRINTS = tuple(f"print_{k}" for k in range(len(_LIKE)))
 Windows = Mapping[str, tuple[float, float]]
 SINGLE = "single images of more than 8 bits"
+
+
+def fingerprints(rows: Mapping[str, np.ndarray]) -> list:
+  """Fingerprints as `near_duplicates.near_groups` takes them."""
+  make = getattr(type(_LIKE), "_make", tuple)
+  return [make(parts) for parts in zip(*(rows[name] for name in PRINTS))]
 
 
 def series_name(frame: Frame, file_name: str) -> str:
@@ -48,10 +56,9 @@ def decode(
       measured.
 
   Returns:
-    Per frame `number` (of its file) int [m],
-    `pixels` uint8 [m, s, s, c], `size` int [m, 2], `exact` int64 [m],
-    `hashes` bool [m, 2, 256], `gray` bool [m], `part`, `patient`, `site`, `kind` str [m]; per file
-    that gave none `bad`, `bad_reason`, `bad_image` (whether it claims to be one); per file to be
+    Per frame `number` (of its file) int [m], `pixels` uint8 [m, s, s, c], `size` int [m, 2],
+    `exact` int64 [m], `print_0`, `print_1`, ... (see `fingerprints`), `gray` bool [m], `part`,
+    `patient`, `site`, `kind` str [m]; per file that gave none `bad`, `bad_reason`, `bad_image` (whether it claims to be one); per file to be
     windowed and series `deep`, `deep_series`, `deep_ends` [d, 2], `deep_own` [d, 2] (NaN: none),
     and `deep_sample`, `deep_count`: the samples end to end and how many each has; `empty` int [1].
   """
@@ -122,7 +129,7 @@ class _Made:
     # Gray images are one plane here however they are stored, so that copies are told as such.
     digest = hashlib.sha256(str(plane.shape).encode() + plane.tobytes()).digest()
     exact = int.from_bytes(digest[:8], "little", signed=True)
-    hashes = np.stack(hash_image(light))
+    hashes = hash_image(light)
     texts = (frame.part, frame.patient, frame.site, frame.kind)
     self.rows.append((number, pixels, shown.shape[:2], exact, hashes, gray, texts))
 
@@ -137,7 +144,10 @@ class _Made:
       "pixels": pixels.reshape(count, image_size, image_size, channels),
       "size": np.array([row[2] for row in rows], np.int32).reshape(count, 2),
       "exact": np.array([row[3] for row in rows], np.int64),
-      "hashes": np.array([row[4] for row in rows], bool).reshape(count, 2, BITS),
+      **{
+        f"print_{k}": np.array([row[4][k] for row in rows], part.dtype).reshape(count, *part.shape)
+        for k, part in enumerate(_LIKE)
+      },
       "gray": np.array([row[5] for row in rows], bool),
       "part": texts[:, 0],
       "patient": texts[:, 1],

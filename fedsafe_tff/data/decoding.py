@@ -29,7 +29,7 @@ _PROCESSES_FROM = 4096  # files; below, to start processes takes longer than the
 _SCRATCH_FROM = 1024  # files; fewer are read again sooner than found
 _SAY_EVERY = 10.0  # seconds
 PIXELS = "pixels.npy"
-_ROW = ("number", "size", "exact", "hashes", "gray", "part", "patient", "site", "kind")
+_ROW = ("number", "size", "exact", *chunk_lib.PRINTS, "gray", "part", "patient", "site", "kind")
 
 
 @dataclasses.dataclass(eq=False)

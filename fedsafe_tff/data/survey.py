@@ -9,6 +9,7 @@ from fedsafe_tff.data import seeds, shortcuts
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import count_leaks
 
+VERSION = 1  # of what is computed: results are remembered under it
 PICTURES = 12
 _MOST_SIZES = 8
 

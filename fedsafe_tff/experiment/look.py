@@ -1,5 +1,6 @@
 """A look at the data before training: what it holds, what tells the class, what a run will take."""
 
+import json
 import pathlib
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from fedsafe_tff.config import Config
 from fedsafe_tff.data import loading
 from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.remembered import content_hash, remember
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.experiment.prepare import Prepared, data_spec, prepare
 from fedsafe_tff.report.survey_page import write_page
@@ -19,9 +21,17 @@ _BATCH = 32
 _BASE_GIB = 1.3  # TensorFlow and TFF with nothing to do
 
 
-def look(image_set: ImageSet) -> tuple[dict[str, Any], list[tuple[str, np.ndarray]]]:
-  """Facts and rows of pictures of a data set."""
-  return survey_lib.survey(image_set), survey_lib.pictures(image_set)
+def look(
+  image_set: ImageSet, data_hash: str, cache_dir: str
+) -> tuple[dict[str, Any], list[tuple[str, np.ndarray]]]:
+  """Facts and rows of pictures of a data set; the facts are computed once."""
+  # What the hash leaves out: names of files, sites and patients.
+  others = [image_set.inventory, image_set.sites, image_set.patients, image_set.kinds]
+  test = image_set.published_test
+  others.append(None if test is None else np.flatnonzero(test).tolist())
+  key = f"{survey_lib.VERSION} {data_hash} {json.dumps(others)}"
+  facts = remember(cache_dir, "survey", key, lambda: survey_lib.survey(image_set))
+  return facts, survey_lib.pictures(image_set)
 
 
 def look_at(
@@ -41,7 +51,8 @@ def look_at(
     UserError: The data can't be read at all.
   """
   image_set = loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
-  facts, pictures = look(image_set)
+  data_hash = content_hash(image_set, config.cache_dir)
+  facts, pictures = look(image_set, data_hash, config.cache_dir)
   for line in survey_lib.lines(facts):
     log(line)
   try:

@@ -1,24 +1,36 @@
 """From a config to data on disk, a model and the numbers that depend on both."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data import dealing, inventory, loading, partition, shards, splits
+from fedsafe_tff.data import (
+  dealing,
+  inventory,
+  loading,
+  partition,
+  remembered,
+  shard_writer,
+  shards,
+  splits,
+)
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import Leaks, count_leaks
+from fedsafe_tff.data.trivial import VERSION as TRIVIAL_VERSION
 from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 
 _CALIBRATION_IMAGES = 64
+_EXACT_IMAGES = 2048
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,6 +83,32 @@ def _calibration_images(images: np.ndarray) -> np.ndarray:
   """Those on which the initial weights are calibrated; files come class by class: from all over."""
   rows = np.linspace(0, len(images) - 1, min(len(images), _CALIBRATION_IMAGES))
   return images[rows.astype(int)]
+
+
+def _shifts(config: Config, count: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+  """What is done to each client's images, by the name of its shard."""
+  if config.feature_shift == "none":
+    return {}
+  return {
+    shards.client_name(client): functools.partial(
+      shift, kind=config.feature_shift, client=client, num_clients=count, seed=config.seed
+    )
+    for client in range(count)
+  }
+
+
+def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and standard deviation (0.001 at least) of every channel, in pixels of [0, 1]."""
+  if len(images) <= _EXACT_IMAGES:
+    pixels = images.astype(np.float64) / 255.0
+    mean, stddev = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
+  else:  # whole numbers: as floats they would be eight times as large
+    channels = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    counts = np.stack(channels, -1) / channels[0].sum()
+    levels = np.arange(256)[:, None] / 255.0
+    mean = (counts * levels).sum(0)
+    stddev = np.sqrt((counts * (levels - mean) ** 2).sum(0))
+  return tuple(mean), tuple(np.maximum(stddev, 1e-3))
 
 
 def data_spec(config: Config) -> loading.DataSpec:
@@ -153,20 +191,19 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     without = sum(label not in image_set.labels[rows] for rows in clients)
     if without:
       log(f"{without} of {len(clients)} clients hold no image of class {name}")
-  data_hash = image_set.content_hash()
-  files = {
-    shards.client_name(client): (
-      shift(
-        image_set.images[rows], config.feature_shift, client, len(clients), config.seed
-      ),
-      image_set.labels[rows],
-    )
-    for client, rows in enumerate(clients)
-  }
-  server = image_set.images[parts.adaptation], image_set.labels[parts.adaptation]
-  store = shards.build(config.cache_dir, data_hash, files | {shards.SERVER: server})
+  data_hash = remembered.content_hash(image_set, config.cache_dir)
+  files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
+  store = shard_writer.build_from_rows(
+    config.cache_dir,
+    data_hash,
+    image_set,
+    files | {shards.SERVER: parts.adaptation},
+    changes=_shifts(config, len(clients)),
+    change_key=[config.feature_shift, config.seed if config.feature_shift != "none" else 0],
+  )
   # The server normalises by its own images: the clients' statistics stay with them.
-  pixels = server[0].astype(np.float64) / 255.0
+  server = image_set.images[parts.adaptation]
+  mean, stddev = _statistics(server)
   model = build_model(
     config.model,
     input_shape=image_set.image_shape,
@@ -174,14 +211,19 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     conv_widths=config.conv_widths,
     dense_widths=config.dense_widths,
     dropout=config.dropout,
-    mean=tuple(pixels.mean(axis=(0, 1, 2))),
-    stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
+    mean=mean,
+    stddev=stddev,
     compute_dtype=config.compute_dtype,
     pool_grid=config.pool_grid,
-    calibration=_calibration_images(server[0]) if config.init == "calibrated" else None,
+    calibration=_calibration_images(server) if config.init == "calibrated" else None,
     seed=config.seed,
   )
-  trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
+  trivial = remembered.remember(
+    config.cache_dir,
+    "trivial",
+    f"{TRIVIAL_VERSION} {data_hash} {remembered.rows_key(parts.train, parts.evaluation)}",
+    lambda: trivial_baselines(image_set, parts.train, parts.evaluation),
+  )
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())
   log(f"{len(image_set)} images {image_set.image_shape}: {sizes}")
   log("trivial baselines: " + ", ".join(f"{name} {score:.3f}" for name, score in trivial.items()))

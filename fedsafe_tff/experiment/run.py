@@ -70,7 +70,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
     _check_same_data(path, prepared.data_hash)
-    survey_page.store(path, *look(prepared.image_set))
+    survey_page.store(path, *look(prepared.image_set, prepared.data_hash, config.cache_dir))
     noise = Noise.from_config(config, prepared.min_images)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
