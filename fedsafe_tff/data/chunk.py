@@ -58,8 +58,9 @@ def decode(
   Returns:
     Per frame `number` (of its file) int [m], `pixels` uint8 [m, s, s, c], `size` int [m, 2],
     `exact` int64 [m], `print_0`, `print_1`, ... (see `fingerprints`), `gray` bool [m], `part`,
-    `patient`, `site`, `kind` str [m]; per file that gave none `bad`, `bad_reason`, `bad_image` (whether it claims to be one); per file to be
-    windowed and series `deep`, `deep_series`, `deep_ends` [d, 2], `deep_own` [d, 2] (NaN: none),
+    `patient`, `site`, `kind` str [m]; per file that gave none `bad`, `bad_reason`, `bad_image`
+    (whether it claims to be one); per file to be windowed and series `deep`, `deep_series`,
+    `deep_ends` [d, 2], `deep_own` [d, 2] (NaN: none),
     and `deep_sample`, `deep_count`: the samples end to end and how many each has; `empty` int [1].
   """
   made = _Made()
