@@ -1,6 +1,8 @@
 """Four disjoint parts: the clients' training, server adaptation, evaluation, validation."""
 
+import bisect
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -106,25 +108,34 @@ def _draw_groups(
   parts: dict[str, list[np.ndarray]] = {name: [] for name in (*fractions, "train")}
   share = fractions | {"train": 1.0 - sum(fractions.values())}
   members: dict[int, list[int]] = {}
-  for index in indices:
-    members.setdefault(int(image_set.groups[index]), []).append(int(index))
+  for index, group in zip(indices.tolist(), image_set.groups[indices].tolist()):
+    members.setdefault(group, []).append(index)
   by_class: dict[int, list[list[int]]] = {}
   for group in members.values():
     # A group may span classes (SOURCE.md knows two such pairs): its majority decides.
-    label = int(np.bincount(image_set.labels[group]).argmax())
+    labels = image_set.labels[group]
+    label = int(labels[0] if len(labels) == 1 else np.bincount(labels).argmax())
     by_class.setdefault(label, []).append(group)
   for label in sorted(by_class):
     groups = by_class[label]
     total = sum(len(group) for group in groups)
     lacking = {name: share[name] * total for name in share}
-    for i in rng.permutation(len(groups)):
+    names = list(lacking)
+    order = rng.permutation(len(groups)).tolist()
+    for i, draw in zip(order, rng.random(len(groups)).tolist()):
       # In proportion to what each part lacks, whatever the group's size: were large groups dealt
       # first, copies would gather in the largest part and evaluation would be on singles alone.
-      weights = np.array([max(amount, 0.0) for amount in lacking.values()])
-      name = list(lacking)[rng.choice(len(weights), p=weights / weights.sum())]
+      name = names[_choice([max(amount, 0.0) for amount in lacking.values()], draw)]
       parts[name].append(np.array(groups[i]))
       lacking[name] -= len(groups[i])
   return {
     name: np.sort(np.concatenate(groups)) if groups else np.array([], np.int64)
     for name, groups in parts.items()
   }
+
+
+def _choice(weights: list[float], draw: float) -> int:
+  """What `Generator.choice(len(weights), p=weights / sum)` makes of its draw, without its cost."""
+  total = sum(weights)
+  sums = list(itertools.accumulate(weight / total for weight in weights))
+  return bisect.bisect_right([value / sums[-1] for value in sums], draw)

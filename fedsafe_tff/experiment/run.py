@@ -68,7 +68,13 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
   choose.configure(config)
   with graceful_stop() as stop:
-    prepared = prepare(config, progress.note)
+
+    def tell(text: str) -> None:
+      progress.note(text)
+      if stop.requested:
+        raise _stopped(path, stop)
+
+    prepared = prepare(config, tell)
     _check_same_data(path, prepared.data_hash)
     survey_page.store(path, *look(prepared.image_set, prepared.data_hash, config.cache_dir))
     noise = Noise.from_config(config, prepared.min_images)
@@ -89,12 +95,6 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
     saved_models.save(path / "models", weights, copies)
-
-    def tell(text: str) -> None:
-      progress.note(text)
-      if stop.requested:
-        raise _stopped(path, stop)
-
     evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
