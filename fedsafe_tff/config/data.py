@@ -13,6 +13,7 @@ def _files(config: "DataConfig") -> bool:
 
 
 _FILES = {"applies": _files, "needs": "a data set of image files"}
+_DISK = {"applies": lambda c: c.dataset in _ON_DISK, "needs": "a data set read from disk"}
 _FOLDER = {
   "applies": lambda c: c.dataset == "image_folder",
   "needs": "--dataset=image_folder",
@@ -86,9 +87,11 @@ class DataConfig:
     high=2,
     **_FOLDER,
   )
-  max_pixels: int = setting(50_000_000, "Most pixels of an image; larger ones are refused.", low=1)
+  max_pixels: int = setting(
+    50_000_000, "Most pixels of an image; larger ones are refused.", low=1, **_DISK
+  )
   max_bytes: int = setting(
-    2**31, "Most bytes that one file may unpack to; larger ones are refused.", low=1
+    2**31, "Most bytes that one file may unpack to; larger ones are refused.", low=1, **_DISK
   )
   skip_bad_images: bool = setting(
     False,

@@ -24,7 +24,6 @@ FORMATS = tuple(
   if name in PIL.Image.OPEN
 )  # fmt: skip
 _BITS, _SAMPLE_FORMAT, _PHOTOMETRIC, _ORIENTATION = 258, 339, 262, 274
-_TURNED = (5, 6, 7, 8)
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError,
            OverflowError, RuntimeError, PIL.Image.DecompressionBombError)  # fmt: skip
 
@@ -72,7 +71,9 @@ def _frame(image: PIL.Image.Image, part: str, reading: Reading) -> Frame:
   white_is_zero = bool(tags) and tags.get(_PHOTOMETRIC) == 0
   image.load()
   kind = f"{image.format} {bits} bit"
-  turned = PIL.ImageOps.exif_transpose(image)
+  turned = image
+  if image.getexif().get(_ORIENTATION, 1) != 1:
+    turned = PIL.ImageOps.exif_transpose(image)
   if stored[0] in "IF":
     values = np.array(turned)
     if unsigned:
