@@ -5,13 +5,23 @@ by one product of matrices of the first hash; only the few pairs that it links a
 second.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
 
-from fedsafe_tff.data.near_duplicates import MAX_BITS
+from fedsafe_tff.data.near_duplicates import MAX_BITS, near_groups
 
+MANY = 20_000  # images; more are compared by their hashes alone
 _ROWS, _COLUMNS = 2048, 8192
+
+
+def groups_of(fingerprints: Sequence) -> np.ndarray:
+  """Groups of near-duplicates, int64 [n], of what `hash_image` gave of each image."""
+  if len(fingerprints) <= MANY:
+    return near_groups(fingerprints)
+  return linked_groups(np.stack([np.stack(parts[:2]) for parts in fingerprints]))
 
 
 def linked_groups(hashes: np.ndarray, max_bits: int = MAX_BITS) -> np.ndarray:

@@ -9,16 +9,14 @@ import numpy as np
 
 from fedsafe_tff.data import inventory
 from fedsafe_tff.data.belonging import join_groups
-from fedsafe_tff.data.chunk import PRINTS, fingerprints
+from fedsafe_tff.data.chunk import fingerprints
 from fedsafe_tff.data.decoding import decode_files
 from fedsafe_tff.data.formats.frame import Reading
-from fedsafe_tff.data.hash_links import linked_groups
+from fedsafe_tff.data.hash_links import groups_of
 from fedsafe_tff.data.image_set import ImageSet
-from fedsafe_tff.data.near_duplicates import near_groups
 from fedsafe_tff.errors import UserError
 
 Progress = Callable[[str], None]
-MANY = 20_000  # images; more are compared by their hashes alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,10 +175,7 @@ def read_files(
   patients = _told([files[i].patient for i in numbers], rows["patient"])
   sites = _told([files[i].site for i in numbers], rows["site"])
   pages = [f"{i}" for i in numbers] if len(set(numbers)) < len(numbers) else ()
-  if len(numbers) > MANY:
-    groups = linked_groups(np.stack([rows[name] for name in PRINTS[:2]], 1))
-  else:
-    groups = near_groups(fingerprints(rows))
+  groups = groups_of(fingerprints(rows))
   return ImageSet(
     images=decoded.pixels,
     labels=np.array([files[i].label for i in numbers], np.int32),

@@ -11,8 +11,9 @@ from fedsafe_tff.data.belonging import join_groups
 from fedsafe_tff.data.formats import npy
 from fedsafe_tff.data.formats.frame import DEFAULT, Reading, Unreadable, pseudonym
 from fedsafe_tff.data.formats.opening import open_regular, shown
+from fedsafe_tff.data.hash_links import groups_of
 from fedsafe_tff.data.image_set import ImageSet
-from fedsafe_tff.data.near_duplicates import hash_image, near_groups
+from fedsafe_tff.data.near_duplicates import hash_image
 from fedsafe_tff.errors import UserError
 
 LAYOUT = (
@@ -83,7 +84,7 @@ def load(path: str, *, image_size: int, reading: Reading = DEFAULT) -> ImageSet:
   exact = np.unique(images.reshape(len(images), -1), axis=0, return_inverse=True)[1].ravel()
   groups = arrays.get("groups")
   if groups is None:
-    groups = near_groups([hash_image(picture) for picture in pictures])
+    groups = groups_of([hash_image(picture) for picture in pictures])
   if image_size and images.shape[1:3] != (image_size, image_size):
     images = np.stack([np.asarray(p.resize((image_size, image_size))) for p in pictures])
     images = images.reshape(len(labels), image_size, image_size, -1)

@@ -11,8 +11,9 @@ import PIL.Image
 from fedsafe_tff.data import inventory, seeds
 from fedsafe_tff.data.belonging import join_groups
 from fedsafe_tff.data.formats.frame import DEFAULT, MissingLibrary, Reading, pseudonym
+from fedsafe_tff.data.hash_links import groups_of
 from fedsafe_tff.data.image_set import ImageSet
-from fedsafe_tff.data.near_duplicates import hash_image, near_groups
+from fedsafe_tff.data.near_duplicates import hash_image
 from fedsafe_tff.errors import UserError
 
 _NAME = re.compile(r"(.*_(train|valid|test))_x\.h5")
@@ -97,7 +98,7 @@ def load(
     labels=np.array(labels, np.int32),
     class_names=class_names,
     names=tuple(name for name, *_ in names),
-    groups=join_groups(near_groups(hashes), *([patients] if patients else [])),
+    groups=join_groups(groups_of(hashes), *([patients] if patients else [])),
     exact=exact.astype(np.int64),
     published_test=everything == "test",
     source_sizes=np.array([size for _, _, size, _ in names], np.int32),

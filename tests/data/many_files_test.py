@@ -124,7 +124,7 @@ def test_links_of_many_are_those_of_few(folder, monkeypatch):
 def test_many_images_are_grouped_by_links(folder, monkeypatch):
   options = image_files.Options(12, True)
   few = loading.image_folder.load(str(folder), options=options)
-  monkeypatch.setattr(image_files, "MANY", 5)
+  monkeypatch.setattr(hash_links, "MANY", 5)
   many = loading.image_folder.load(str(folder), options=options)
   np.testing.assert_array_equal(few.groups, many.groups)
   assert few.groups[few.names.index("a/00.png")] == few.groups[few.names.index("b/near.png")]
