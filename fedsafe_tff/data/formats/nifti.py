@@ -6,7 +6,6 @@ superior, and the patient's right is at the left. Slices of a single value are l
 
 import gzip
 import re
-import zlib
 from typing import BinaryIO
 
 import numpy as np
@@ -58,10 +57,10 @@ def read(file: BinaryIO, reading: Reading, name: str) -> Contents:
     values = np.asanyarray(image.dataobj)
   except Unreadable:
     raise
-  except (OSError, EOFError, ValueError, zlib.error, KeyError, OverflowError) as error:
+  except MemoryError:
+    raise
+  except Exception as error:  # nibabel raises many kinds for a damaged header
     raise Unreadable(f"nibabel can't read it ({type(error).__name__})") from None
-  except nibabel.spatialimages.HeaderDataError:
-    raise Unreadable("nibabel can't read its header") from None
   values = values.reshape(*values.shape[:3], -1) if values.ndim > 2 else values[..., None, None]
   return _slices(values, reading, _patient(name), dtype.itemsize * 8)
 
