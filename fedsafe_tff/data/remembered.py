@@ -11,6 +11,7 @@ import numpy as np
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.mapped import sparing
 
 
 def remember(cache_dir: str, name: str, key: str, compute: Callable[[], Any]) -> Any:
@@ -42,9 +43,12 @@ def content_hash(image_set: ImageSet, cache_dir: str) -> str:
   facts = pathlib.Path(mapped).stat()
   # The definition too is a part of the key: a changed one must not find what the old one gave.
   parts = [mapped, facts.st_size, facts.st_mtime_ns, inspect.getsource(ImageSet.content_hash)]
-  return remember(
-    cache_dir, "content_hash", "\0".join(map(str, parts)), lambda: image_set.content_hash()
-  )
+
+  def compute() -> str:
+    with sparing(image_set.images):
+      return image_set.content_hash()
+
+  return remember(cache_dir, "content_hash", "\0".join(map(str, parts)), compute)
 
 
 def rows_key(*rows: np.ndarray) -> str:

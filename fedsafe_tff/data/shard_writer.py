@@ -14,6 +14,7 @@ import numpy as np
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.mapped import sparing
 from fedsafe_tff.data.shards import ShardStore, complete
 from fedsafe_tff.errors import UserError
 
@@ -56,15 +57,25 @@ def build_from_rows(
   store = ShardStore(str(folder), image_set.image_shape, sizes)
   if complete(store):
     return store
+  with sparing(image_set.images):
+    _write(pathlib.Path(store.directory), image_set, parts, changes or {})
+  with atomic_path(folder / "index.json") as temporary:
+    temporary.write_text(json.dumps({"image_shape": store.image_shape, "sizes": store.sizes}))
+  return store
+
+
+def _write(
+  folder: pathlib.Path,
+  image_set: ImageSet,
+  parts: Mapping[str, np.ndarray],
+  changes: Mapping[str, Change],
+) -> None:
   for name, rows in parts.items():
-    change = (changes or {}).get(name)
+    change = changes.get(name)
     with atomic_path(folder / f"{name}.images") as temporary, temporary.open("wb") as file:
       for start in range(0, len(rows), _ROWS):
         piece = np.asarray(image_set.images[rows[start : start + _ROWS]])
         piece = piece if change is None else change(piece)
         file.write(np.ascontiguousarray(piece, np.uint8).data)
     with atomic_path(folder / f"{name}.labels") as temporary:
-      temporary.write_bytes(labels[rows].astype(np.uint8).tobytes())
-  with atomic_path(folder / "index.json") as temporary:
-    temporary.write_text(json.dumps({"image_shape": store.image_shape, "sizes": store.sizes}))
-  return store
+      temporary.write_bytes(image_set.labels[rows].astype(np.uint8).tobytes())

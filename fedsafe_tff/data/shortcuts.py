@@ -14,6 +14,7 @@ import sklearn.preprocessing
 import sklearn.tree
 
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.mapped import sparing
 
 _FOLDS, _DEPTH, _MOST, _ROWS = 5, 3, 20_000, 1024
 _MARGIN = 0.05
@@ -62,7 +63,8 @@ def find(image_set: ImageSet) -> list[Shortcut]:
 
 def _properties(image_set: ImageSet, rows: np.ndarray) -> dict[str, np.ndarray]:
   sizes = image_set.source_sizes[rows].astype(np.float64)
-  looks = looks_of(image_set.images, rows)
+  with sparing(image_set.images):
+    looks = looks_of(image_set.images, rows)
   properties = {
     "size of the file's image": np.column_stack([sizes, sizes[:, 0] == sizes[:, 1]]),
     "brightness": looks[:, 0:2],

@@ -11,6 +11,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.mapped import sparing
 
 VERSION = 1  # of what is computed: results are remembered under it
 _ROWS = 1024
@@ -36,8 +37,9 @@ def trivial_baselines(
   ridge = sklearn.pipeline.make_pipeline(
     sklearn.preprocessing.StandardScaler(), sklearn.linear_model.RidgeClassifier(alpha=1.0)
   )
-  ridge.fit(_color_statistics(image_set.images[train]), labels)
-  scores["color_ridge"] = float(ridge.score(_color_statistics(image_set.images[evaluation]), truth))
+  with sparing(image_set.images):
+    ridge.fit(_statistics(image_set.images, train), labels)
+    scores["color_ridge"] = float(ridge.score(_statistics(image_set.images, evaluation), truth))
   if len(np.unique(image_set.source_sizes, axis=0)) > 1:
     guesses = guess_by_size(image_set.labels, image_set.source_sizes, train, evaluation)
     scores["source_512"] = float((guesses == truth).mean())
@@ -70,11 +72,14 @@ def guess_by_size(
   return np.array([rule[bool(flag)] for flag in is_512[evaluation]])
 
 
+def _statistics(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+  """Those of some images, a few at a time: as floats they are many times as large."""
+  starts = range(0, len(rows), _ROWS)
+  return np.concatenate([_color_statistics(images[rows[s : s + _ROWS]]) for s in starts])
+
+
 def _color_statistics(images: np.ndarray) -> np.ndarray:
   """Per channel mean, standard deviation, nine quantiles and 16 histogram bins, [n, 27 c]."""
-  if len(images) > _ROWS:  # as floats they are many times as large
-    starts = range(0, len(images), _ROWS)
-    return np.concatenate([_color_statistics(images[start : start + _ROWS]) for start in starts])
   pixels = images.reshape(len(images), -1, images.shape[-1]).astype(np.float32) / 255.0
   quantiles = np.quantile(pixels, np.linspace(0.1, 0.9, 9), axis=1)
   bins = images.reshape(len(images), -1, images.shape[-1]) >> 4

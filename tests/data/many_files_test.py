@@ -9,6 +9,7 @@ import pytest
 from fedsafe_tff.data import chunk, decoding, hash_links, image_files, loading, remembered
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.mapped import sparing
 from fedsafe_tff.data.near_duplicates import hash_image, near_groups
 from fedsafe_tff.data.shard_writer import build_from_rows
 from fedsafe_tff.errors import UserError
@@ -172,3 +173,21 @@ def test_shards_from_rows(folder, tmp_path):
   data.labels[0] = 256
   with pytest.raises(UserError, match="0 to 255"):
     build_from_rows(str(tmp_path), "hash", data, parts)
+
+
+def test_mapped_images_don_t_stay_in_memory(tmp_path):
+  import psutil
+
+  images = np.random.default_rng(0).integers(0, 256, (600, 200, 200, 1)).astype(np.uint8)
+  np.save(tmp_path / "x.npy", images)
+  mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+
+  def held() -> int:
+    return sum(m.rss for m in psutil.Process().memory_maps() if m.path == str(tmp_path / "x.npy"))
+
+  with sparing(mapped):
+    assert (mapped == images).all()
+  assert held() < 2**20
+  assert (mapped == images).all() and held() > 20 * 2**20
+  with sparing(images):  # in memory: nothing is given back
+    assert images.any()
