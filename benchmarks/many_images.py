@@ -44,11 +44,12 @@ def start(folder: pathlib.Path, cache: str, say) -> None:
     validation_fraction=0.05, seed=0,
   )  # fmt: skip
   dealt = dealing.deal(
-    image_set, parts.train, num_clients=10, method="dirichlet", alpha=10.0, min_images=20, seed=0
+    image_set, parts.train, num_clients=10, method="dirichlet", alpha=10.0, seed=0
   )
   say("split and dealt")
   rows = {shards.client_name(i): r for i, r in enumerate(dealt.clients)}
-  shard_writer.build_from_rows(cache, data_hash, image_set, rows | {shards.SERVER: parts.adaptation})
+  rows[shards.SERVER] = parts.adaptation
+  shard_writer.build_from_rows(cache, data_hash, image_set, rows)
   say("shards")
 
 
