@@ -24,8 +24,10 @@ setup(
     "absl-py>=1.0",
     "dp-accounting>=0.4.3,<0.5",
     "grpcio>=1.46",
+    "h5py>=3.9",
     "ImageHash>=4.3",
     "jinja2>=3.1",
+    "joblib>=1.3",
     "matplotlib>=3.7",
     "numpy>=1.25,<2",
     "pillow>=10",
@@ -57,6 +59,8 @@ setup(
       "nvidia-cusparse-cu11==11.7.5.86",
       "nvidia-nccl-cu11==2.16.5",
     ],
+    # What reads DICOM, NIfTI and the rarer kinds of TIFF; HDF5 comes with TensorFlow.
+    "medical": ["nibabel>=5.2,<5.3", "pydicom>=3.0,<4", "tifffile>=2026.2"],
     "ray": ["ray>=2.52,<3"],
   },
   classifiers=[

@@ -141,12 +141,10 @@ def _toy_round(log_path: str, time_limit: float) -> float:
 
 def check_data_dir(folder: str) -> Check:
   """Whether a folder holds class folders with images that open, or a file a user's arrays."""
-  import PIL.Image
+  from fedsafe_tff.data import inventory, npz
+  from fedsafe_tff.data.formats import registry
+  from fedsafe_tff.data.formats.frame import Reading, Unreadable
 
-  from fedsafe_tff.data import npz
-  from fedsafe_tff.data.image_files import SUFFIXES
-
-  unreadable = (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError)
   root = pathlib.Path(folder).expanduser()
   name = f"data {folder}"
   if root.is_file():
@@ -158,15 +156,14 @@ def check_data_dir(folder: str) -> Check:
   if not root.is_dir():
     return Check(name, False, "no such folder: give the folder that holds the class folders")
   counts: dict[str, int] = {}
-  for path in sorted(root.rglob("*")):
-    if path.suffix.lower() in SUFFIXES and path.is_file():
-      key = str(path.parent.relative_to(root))
+  for file in inventory.walk(root).files:
+    if registry.looks_like_image(file.path):
+      key = "/".join(file.parts[:-1]) or "."
       if key not in counts:
         try:
-          with PIL.Image.open(path) as image:
-            image.load()
-        except unreadable as error:
-          return Check(name, False, f"{path} can't be read ({error}): replace it")
+          registry.read(file.path, Reading())
+        except Unreadable as error:
+          return Check(name, False, f"{file.path} can't be read ({error}): replace it")
       counts[key] = counts.get(key, 0) + 1
   for parts in (("Training", "Testing"), ("train", "test")):
     lacking = [part for part in parts if not (root / part).is_dir()]

@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from fedsafe_tff import diagnostics
+from tests.data.formats import files
 
 
 def _image(path: pathlib.Path) -> None:
@@ -42,9 +43,9 @@ def test_an_unusable_data_folder_is_explained(tmp_path):
   assert str(broken) in outcome.detail
 
 
-def test_an_image_too_large_to_open_is_explained(tmp_path, monkeypatch):
-  monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
-  _image(tmp_path / "a" / "1.png")
+def test_an_image_too_large_to_open_is_explained(tmp_path):
+  (tmp_path / "a").mkdir()
+  (tmp_path / "a" / "1.png").write_bytes(files.png_header(13000, 13000))
   outcome = diagnostics.check_data_dir(str(tmp_path))
   assert not outcome.passed and "1.png can't be read" in outcome.detail
 

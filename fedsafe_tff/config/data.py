@@ -9,6 +9,18 @@ _IMAGE_FILES = ("brain_tumor", "image_folder")
 _ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")
 
 
+def _files(config: "DataConfig") -> bool:
+  return config.dataset in _IMAGE_FILES or (config.dataset == "pathology" and bool(config.data_dir))
+
+
+_FILES = {"applies": _files, "needs": "a data set of image files"}
+_DISK = {"applies": lambda c: c.dataset in _ON_DISK, "needs": "a data set read from disk"}
+_FOLDER = {
+  "applies": lambda c: c.dataset == "image_folder",
+  "needs": "--dataset=image_folder",
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
   """Data."""
@@ -39,11 +51,53 @@ class DataConfig:
     applies=lambda c: c.dataset in ("phantom", "pathology"),
     needs="--dataset=phantom or pathology",
   )
+  layout: str = setting(
+    "auto",
+    "What the folders above an image mean, as they are nested: auto guesses, or of split, class, "
+    "patient, site and * (nothing), such as class/patient or site/class.",
+    **_FOLDER,
+  )
+  metadata: str = setting(
+    "", "CSV file that tells of files: file and any of label, patient, site, split.", **_FOLDER
+  )
+  columns: str = setting(
+    "",
+    "Names of its columns where they are unusual: file=NAME,label=NAME,...",
+    applies=lambda c: c.dataset == "image_folder" and bool(c.metadata),
+    needs="--metadata",
+  )
+  patient_pattern: str = setting(
+    "",
+    "Regular expression on file names below the folder; its first group names the patient.",
+    **_FOLDER,
+  )
+  window: str = setting(
+    "auto",
+    "How values of more than 8 bits become gray levels, the same for a whole series: auto (DICOM's "
+    "own window, else lowest to highest value), percentile (0.5 to 99.5), LOW,HIGH, or dicom (its "
+    "own window alone).",
+    **_FILES,
+  )
+  transparency: str = setting(
+    "black", "What transparent pixels are laid on.", choices=("black", "white"), **_FILES
+  )
+  slice_axis: int = setting(
+    2,
+    "Axis along which a NIfTI volume is cut: 0 sagittal, 1 coronal, 2 axial.",
+    low=0,
+    high=2,
+    **_FOLDER,
+  )
+  max_pixels: int = setting(
+    50_000_000, "Most pixels of an image; larger ones are refused.", low=1, **_DISK
+  )
+  max_bytes: int = setting(
+    2**31, "Most bytes that one file may unpack to; larger ones are refused.", low=1, **_DISK
+  )
   skip_bad_images: bool = setting(
     False,
     "Go on without images that can't be read, and count them.",
-    applies=lambda c: c.dataset in _IMAGE_FILES or (c.dataset == "pathology" and bool(c.data_dir)),
-    needs="a data set of image files",
+    **_FILES,
   )
   split: str = setting(
     "grouped",
@@ -79,8 +133,23 @@ class DataConfig:
   num_clients: int = setting(3, "Number of clients N.", low=1)
   partition: str = setting(
     "dirichlet",
-    "How the training images are dealt to the clients.",
-    choices=("iid", "dirichlet", "shards", "quantity"),
+    "How the training images are dealt to the clients, patients and near-duplicates whole: iid, "
+    "dirichlet, shards (label skew), quantity, site (a client per hospital) or source (clusters of "
+    "near-duplicates, where no site is known).",
+    choices=("iid", "dirichlet", "shards", "quantity", "site", "source"),
+  )
+  holdout_sites: str = setting(
+    "",
+    "Comma-separated names of sites that are for evaluation only: no client, nor the server, "
+    "learns from them.",
+    applies=lambda c: c.dataset in ("image_folder", "npz"),
+    needs="--dataset=image_folder or npz",
+  )
+  feature_shift: str = setting(
+    "none",
+    "Makes the clients' training images differ, as scanners and stains do: brightness, contrast or "
+    "stain (colour images).",
+    choices=("none", "brightness", "contrast", "stain"),
   )
   dirichlet_alpha: float = setting(
     10.0,

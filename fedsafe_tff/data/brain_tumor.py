@@ -1,6 +1,8 @@
-"""Brain Tumor Classification (MRI), in the layout that Kaggle serves."""
+"""Brain Tumor Classification (MRI), in the layout that Kaggle serves; also the one of 2021."""
 
-from fedsafe_tff.data.image_files import Progress, list_parts, read_files, require_folder
+import dataclasses
+
+from fedsafe_tff.data.image_files import Options, list_parts, read_files, require_folder
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import UserError
 
@@ -11,18 +13,18 @@ TASKS = {
   "glioma": ("no_tumor", "glioma_tumor"),
   "four_class": ("no_tumor", "glioma_tumor", "meningioma_tumor", "pituitary_tumor"),
 }
+# The set of 2021 of the same kind names its folders in short.
+_ALSO = {
+  "no_tumor": ("notumor", "no"),
+  "glioma_tumor": ("glioma",),
+  "meningioma_tumor": ("meningioma",),
+  "pituitary_tumor": ("pituitary",),
+}
 DEFAULT_TASK = "meningioma"
 DEFAULT_SIZE = 100
 
 
-def load(
-  data_dir: str,
-  *,
-  task: str,
-  image_size: int,
-  skip_bad_images: bool,
-  progress: Progress | None = None,
-) -> ImageSet:
+def load(data_dir: str, *, task: str, options: Options) -> ImageSet:
   """Reads one task, gray, resized to squares; both published parts are pooled.
 
   Raises:
@@ -32,10 +34,8 @@ def load(
     raise UserError(f"--task={task} is unknown for brain_tumor: choose one of {', '.join(TASKS)}")
   root = require_folder(data_dir, LAYOUT)
   return read_files(
-    list_parts(root, PARTS, TASKS[task], LAYOUT),
+    list_parts(root, PARTS, [(name, *_ALSO[name]) for name in TASKS[task]], LAYOUT),
     class_names=TASKS[task],
-    image_size=image_size or DEFAULT_SIZE,
     channels=1,
-    skip_bad_images=skip_bad_images,
-    progress=progress,
+    options=dataclasses.replace(options, image_size=options.image_size or DEFAULT_SIZE),
   )

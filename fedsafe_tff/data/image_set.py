@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,16 @@ class ImageSet:
     labels: int32 [n].
     class_names: Name of each class.
     names: Where each image comes from, such as `Training/no_tumor/image(3).jpg`.
-    groups: int64 [n]; near-duplicates share a group.
+    groups: int64 [n]; near-duplicates, pages of a file and images of a patient share a group.
     exact: int64 [n]; images whose source pixels are identical share a number.
     published_test: bool [n], the data set's own test part, or None where it has none.
     source_sizes: int32 [n, 2], (height, width) before resizing.
-    skipped: Names of images that could not be read.
+    skipped: Names of files that were left out.
+    published_validation: bool [n], the data set's own validation part, or None.
+    patients: Pseudonym of each image's patient, "" where unknown; None where no patient is known.
+    sites: Name of each image's hospital, "" where unknown; None where no site is known.
+    kinds: Kind of each image's file, such as "PNG 8 bit", or None.
+    inventory: What became of every file, see `inventory.facts`, or None.
   """
 
   images: np.ndarray
@@ -31,6 +37,11 @@ class ImageSet:
   published_test: np.ndarray | None
   source_sizes: np.ndarray
   skipped: tuple[str, ...] = ()
+  published_validation: np.ndarray | None = None
+  patients: tuple[str, ...] | None = None
+  sites: tuple[str, ...] | None = None
+  kinds: tuple[str, ...] | None = None
+  inventory: dict[str, Any] | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -42,6 +53,12 @@ class ImageSet:
 
   def subset(self, indices: np.ndarray) -> "ImageSet":
     """The images at `indices`, in that order."""
+
+    def some(values):
+      if isinstance(values, tuple):
+        return tuple(values[i] for i in indices)
+      return None if values is None else values[indices]
+
     return dataclasses.replace(
       self,
       images=self.images[indices],
@@ -49,8 +66,12 @@ class ImageSet:
       names=tuple(self.names[i] for i in indices),
       groups=self.groups[indices],
       exact=self.exact[indices],
-      published_test=None if self.published_test is None else self.published_test[indices],
+      published_test=some(self.published_test),
       source_sizes=self.source_sizes[indices],
+      published_validation=some(self.published_validation),
+      patients=some(self.patients),
+      sites=some(self.sites),
+      kinds=some(self.kinds),
     )
 
   def content_hash(self) -> str:

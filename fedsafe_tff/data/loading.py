@@ -6,15 +6,24 @@ import json
 import pathlib
 from collections.abc import Callable
 
-import numpy as np
-
-from fedsafe_tff.data import brain_tumor, image_folder, npz, pathology, phantom
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import (
+  brain_tumor,
+  image_cache,
+  image_folder,
+  inventory,
+  npz,
+  pathology,
+  phantom,
+)
+from fedsafe_tff.data.formats import window
+from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_files import Options
+from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import UserError
 
 # Part of every key: raise it when decoding, resizing, hashing or drawing changes.
-_VERSION = 2
+_VERSION = 3
 _DEFAULT_TASKS = {"brain_tumor": brain_tumor.DEFAULT_TASK, "phantom": phantom.DEFAULT_TASK}
 DATASETS = ("phantom", "brain_tumor", "pathology", "image_folder", "npz")
 
@@ -31,6 +40,8 @@ class DataSpec:
     num_images: How many to make or draw; 0 takes the default.
     skip_bad_images: Go on without images that can't be read.
     seed: Of what is drawn.
+    reading: How files are read.
+    meaning: What tells class, patient, site and split, of an image folder.
   """
 
   dataset: str
@@ -40,6 +51,8 @@ class DataSpec:
   num_images: int = 0
   skip_bad_images: bool = False
   seed: int = 0
+  reading: Reading = Reading()
+  meaning: Meaning = Meaning()
 
 
 def load(
@@ -58,30 +71,32 @@ def load(
   if spec.dataset not in DATASETS:
     raise UserError(f"--dataset={spec.dataset} is unknown: choose one of {', '.join(DATASETS)}")
   spec = dataclasses.replace(spec, task=spec.task or _DEFAULT_TASKS.get(spec.dataset, ""))
+  window.parse(spec.reading.window)
   if spec.dataset == "npz":
-    return npz.load(spec.data_dir, image_size=spec.image_size)
+    return npz.load(spec.data_dir, image_size=spec.image_size, reading=spec.reading)
   path = pathlib.Path(cache_dir).expanduser() / "images" / f"{_key(spec)}.npz"
-  if path.is_file():
-    cached = _read(path)
-    if cached is not None:
-      return cached
+  cached = image_cache.read(path)
+  if cached is not None:
+    return cached
   if progress:
     progress(f"reading {spec.dataset} {spec.task}".rstrip())
-  image_set = _load(spec, progress)
-  _write(path, image_set)
-  return image_set
+  image_set = _load(spec, image_cache.scratch(path), progress)
+  image_cache.write(path, image_set)
+  return image_cache.read(path) or image_set
 
 
-def _load(spec: DataSpec, progress) -> ImageSet:
-  common = {"image_size": spec.image_size}
+def _load(spec: DataSpec, scratch: pathlib.Path, progress) -> ImageSet:
   if spec.dataset == "phantom":
-    return phantom.load(task=spec.task, num_images=spec.num_images, seed=spec.seed, **common)
-  common |= {"skip_bad_images": spec.skip_bad_images, "progress": progress}
+    size = spec.image_size
+    return phantom.load(task=spec.task, num_images=spec.num_images, seed=spec.seed, image_size=size)
+  options = Options(spec.image_size, spec.skip_bad_images, spec.reading, scratch, progress)
   if spec.dataset == "brain_tumor":
-    return brain_tumor.load(spec.data_dir, task=spec.task, **common)
+    return brain_tumor.load(spec.data_dir, task=spec.task, options=options)
   if spec.dataset == "pathology":
-    return pathology.load(spec.data_dir, num_images=spec.num_images, seed=spec.seed, **common)
-  return image_folder.load(spec.data_dir, **common)
+    return pathology.load(
+      spec.data_dir, num_images=spec.num_images, seed=spec.seed, options=options
+    )
+  return image_folder.load(spec.data_dir, options=options, meaning=spec.meaning)
 
 
 def _key(spec: DataSpec) -> str:
@@ -94,33 +109,8 @@ def _key(spec: DataSpec) -> str:
   facts = dataclasses.asdict(spec) | {"version": _VERSION}
   root = pathlib.Path(spec.data_dir).expanduser() if spec.data_dir else None
   if root is not None and root.is_dir():
-    facts["files"] = [
-      (str(p.relative_to(root)), p.stat().st_size, p.stat().st_mtime_ns)
-      for p in sorted(root.rglob("*"))
-      if p.is_file()
-    ]
+    facts["files"] = inventory.stamp(root)
+  table = spec.meaning.metadata
+  if table and pathlib.Path(table).is_file():
+    facts["metadata"] = hashlib.sha256(pathlib.Path(table).read_bytes()).hexdigest()
   return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def _write(path: pathlib.Path, image_set: ImageSet) -> None:
-  values = {
-    name: np.array(value)
-    for name, value in dataclasses.asdict(image_set).items()
-    if value is not None
-  }
-  values["names"] = np.array(image_set.names, str)
-  values["skipped"] = np.array(image_set.skipped, str)
-  with atomic_path(path) as temporary, temporary.open("wb") as file:
-    np.savez(file, **values)
-
-
-def _read(path: pathlib.Path) -> ImageSet | None:
-  try:
-    with np.load(path, allow_pickle=False) as archive:
-      values = dict(archive)
-    for name in ("class_names", "names", "skipped"):
-      values[name] = tuple(str(entry) for entry in values[name])
-    return ImageSet(**({"published_test": None} | values))
-  except Exception:  # a damaged cache entry is as good as none
-    path.unlink(missing_ok=True)
-    return None

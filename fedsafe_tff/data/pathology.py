@@ -1,13 +1,15 @@
 """PatchCamelyon patches of lymph nodes: tumour in the centre 32x32 pixels, or not.
 
-From class folders, or from TFDS when no folder is given. The paper takes 2150 patches, 62 % for
-training and 38 % for testing, and does not say which.
+From class folders, from the authors' HDF5 files, or from TFDS when no folder is given. The paper
+takes 2150 patches, 62 % for training and 38 % for testing, and does not say which.
 """
+
+import dataclasses
 
 import numpy as np
 
-from fedsafe_tff.data import seeds
-from fedsafe_tff.data.image_files import Progress, list_parts, read_files, require_folder
+from fedsafe_tff.data import patch_camelyon, seeds
+from fedsafe_tff.data.image_files import Options, list_parts, read_files, require_folder
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.tfds_patches import read_patch_camelyon
 
@@ -22,10 +24,8 @@ def load(
   data_dir: str,
   *,
   num_images: int,
-  image_size: int,
-  skip_bad_images: bool,
   seed: int,
-  progress: Progress | None = None,
+  options: Options,
 ) -> ImageSet:
   """Reads patches as RGB squares.
 
@@ -33,21 +33,26 @@ def load(
     data_dir: Class folders `{train,test}/{0,1}`; empty takes TFDS.
     num_images: How many to draw, keeping the folders' proportions; 0: all (folders) or the
       paper's 2150 (TFDS).
-    image_size: Side in pixels; 0: 96.
-    skip_bad_images: Go on without images that can't be read.
     seed: Of the draw.
-    progress: Is told how far it is.
+    options: How files are read; `image_size` 0 is 96 pixels.
 
   Raises:
     UserError: Missing folders, an unreadable image, no TFDS data.
   """
-  size = image_size or DEFAULT_SIZE
+  size = options.image_size or DEFAULT_SIZE
   if not data_dir:
     total = num_images or PAPER_IMAGES
     train = round(total * PAPER_TRAIN_SHARE)
     return read_patch_camelyon(train, total - train, size, CLASS_NAMES)
   root = require_folder(data_dir, LAYOUT)
-  files = list_parts(root, (("train", False), ("test", True)), ("0", "1"), LAYOUT)
+  if patch_camelyon.files(root):
+    return patch_camelyon.load(
+      root, num_images=num_images, image_size=size, seed=seed, class_names=CLASS_NAMES,
+      reading=options.reading,
+    )  # fmt: skip
+  listing = list_parts(root, (("train", False), ("test", True)), (("0",), ("1",)), LAYOUT)
+  files = listing.files
+  facts = {}
   if num_images and num_images < len(files):
     # Within each cell (part, label) a random order; files are taken by their rank in the cell, so
     # that any number of them keeps the cells' proportions.
@@ -57,12 +62,13 @@ def load(
     for cell in np.unique(cells):
       members = np.flatnonzero(cells == cell)
       rank[members] = (rng.permutation(len(members)) + 0.5) / len(members)
-    files = [files[i] for i in np.sort(np.argsort(rank, kind="stable")[:num_images])]
+    chosen = tuple(files[i] for i in np.sort(np.argsort(rank, kind="stable")[:num_images]))
+    facts["not_drawn"] = len(files) - len(chosen)
+    listing = dataclasses.replace(listing, files=chosen)
   return read_files(
-    files,
+    listing,
     class_names=CLASS_NAMES,
-    image_size=size,
     channels=3,
-    skip_bad_images=skip_bad_images,
-    progress=progress,
+    options=dataclasses.replace(options, image_size=size),
+    facts=facts,
   )

@@ -59,7 +59,7 @@ def build(
   folder = pathlib.Path(cache_dir).expanduser().resolve() / "shards" / digest.hexdigest()[:24]
   shape = next(iter(parts.values()))[0].shape[1:]
   store = ShardStore(str(folder), tuple(shape), {n: len(p[1]) for n, p in parts.items()})
-  if _complete(store):
+  if complete(store):
     return store
   for name, (images, labels) in parts.items():
     if len(labels) and (labels.min() < 0 or labels.max() > 255):
@@ -72,7 +72,8 @@ def build(
   return store
 
 
-def _complete(store: ShardStore) -> bool:
+def complete(store: ShardStore) -> bool:
+  """Whether every file of a store is there with the right size."""
   folder = pathlib.Path(store.directory)
   if not (folder / "index.json").is_file():
     return False

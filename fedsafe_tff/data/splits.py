@@ -1,6 +1,8 @@
 """Four disjoint parts: the clients' training, server adaptation, evaluation, validation."""
 
+import bisect
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -37,17 +39,21 @@ def split(
   adaptation_fraction: float,
   validation_fraction: float,
   seed: int,
+  holdout: np.ndarray | None = None,
 ) -> Parts:
-  """Splits images so that near-duplicates never fall on two sides.
+  """Splits images so that near-duplicates and patients never fall on two sides.
 
   Args:
     image_set: The images with their near-duplicate groups.
     method: "grouped" draws all parts; "published" takes the data set's own test part for
-      evaluation, copies and all, and draws the others from its training part.
+      evaluation (and its validation part, if there is one), copies and all, and draws the others
+      from its training part.
     evaluation_fraction: Share of all images for evaluation, with "grouped".
     adaptation_fraction: Share of what is split for the server.
     validation_fraction: Share of what is split for validation.
     seed: Of the draw.
+    holdout: bool [n], images that are for evaluation only; what shares a group with one of them is
+      evaluated too. None holds nothing out.
 
   Returns:
     The parts; each holds every class in about the proportions of the whole.
@@ -59,12 +65,20 @@ def split(
     raise UserError(f"--split={method} is unknown: choose one of {', '.join(METHODS)}")
   everything = np.arange(len(image_set))
   fractions = {"adaptation": adaptation_fraction, "validation": validation_fraction}
-  evaluation = None
+  evaluation = validation = None
+  held = np.zeros(len(image_set), bool)
+  if holdout is not None and holdout.any():
+    held = np.isin(image_set.groups, image_set.groups[holdout])
+    everything = everything[~held]
   if method == "published":
     if image_set.published_test is None or not image_set.published_test.any():
       raise UserError("--split=published: this data set has no test part of its own; use grouped")
-    evaluation = everything[image_set.published_test]
-    everything = everything[~image_set.published_test]
+    evaluation = everything[image_set.published_test[everything]]
+    everything = everything[~image_set.published_test[everything]]
+    if image_set.published_validation is not None and image_set.published_validation.any():
+      validation = everything[image_set.published_validation[everything]]
+      everything = everything[~image_set.published_validation[everything]]
+      del fractions["validation"]
   else:
     fractions["evaluation"] = evaluation_fraction
   if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
@@ -74,8 +88,10 @@ def split(
   parts = Parts(
     train=drawn["train"],
     adaptation=drawn["adaptation"],
-    evaluation=drawn["evaluation"] if evaluation is None else evaluation,
-    validation=drawn["validation"],
+    evaluation=np.union1d(
+      drawn["evaluation"] if evaluation is None else evaluation, np.flatnonzero(held)
+    ),
+    validation=drawn["validation"] if validation is None else validation,
   )
   for name in ("train", "adaptation", "evaluation", "validation"):
     present = np.unique(image_set.labels[getattr(parts, name)])
@@ -96,25 +112,34 @@ def _draw_groups(
   parts: dict[str, list[np.ndarray]] = {name: [] for name in (*fractions, "train")}
   share = fractions | {"train": 1.0 - sum(fractions.values())}
   members: dict[int, list[int]] = {}
-  for index in indices:
-    members.setdefault(int(image_set.groups[index]), []).append(int(index))
+  for index, group in zip(indices.tolist(), image_set.groups[indices].tolist()):
+    members.setdefault(group, []).append(index)
   by_class: dict[int, list[list[int]]] = {}
   for group in members.values():
     # A group may span classes (SOURCE.md knows two such pairs): its majority decides.
-    label = int(np.bincount(image_set.labels[group]).argmax())
+    labels = image_set.labels[group]
+    label = int(labels[0] if len(labels) == 1 else np.bincount(labels).argmax())
     by_class.setdefault(label, []).append(group)
   for label in sorted(by_class):
     groups = by_class[label]
     total = sum(len(group) for group in groups)
     lacking = {name: share[name] * total for name in share}
-    for i in rng.permutation(len(groups)):
+    names = list(lacking)
+    order = rng.permutation(len(groups)).tolist()
+    for i, draw in zip(order, rng.random(len(groups)).tolist()):
       # In proportion to what each part lacks, whatever the group's size: were large groups dealt
       # first, copies would gather in the largest part and evaluation would be on singles alone.
-      weights = np.array([max(amount, 0.0) for amount in lacking.values()])
-      name = list(lacking)[rng.choice(len(weights), p=weights / weights.sum())]
+      name = names[_choice([max(amount, 0.0) for amount in lacking.values()], draw)]
       parts[name].append(np.array(groups[i]))
       lacking[name] -= len(groups[i])
   return {
     name: np.sort(np.concatenate(groups)) if groups else np.array([], np.int64)
     for name, groups in parts.items()
   }
+
+
+def _choice(weights: list[float], draw: float) -> int:
+  """What `Generator.choice(len(weights), p=weights / sum)` makes of its draw, without its cost."""
+  total = sum(weights)
+  sums = list(itertools.accumulate(weight / total for weight in weights))
+  return bisect.bisect_right([value / sums[-1] for value in sums], draw)

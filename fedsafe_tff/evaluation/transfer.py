@@ -37,6 +37,8 @@ class AttackResult:
     random_noise_flip: [N] share of labels that random noise of the same size changes.
     zero_gradient: [N] share of images whose input gradient is zero everywhere (masking).
     colluders: Size of a coalition: the adversary and those after it, in a ring.
+    predicted: int32 [N, N, n] the victim's labels on the attacked images, or None.
+    clean_predicted: int32 [N, n] each copy's labels on the clean images, or None.
   """
 
   spec: AttackSpec
@@ -47,6 +49,8 @@ class AttackResult:
   random_noise_flip: np.ndarray
   zero_gradient: np.ndarray
   colluders: int = 1
+  predicted: np.ndarray | None = None
+  clean_predicted: np.ndarray | None = None
 
   def summary(self) -> dict[str, float | str | None]:
     """The entry of this attack in `evaluation.json`; None where there is no other client."""
@@ -170,15 +174,17 @@ class Evaluator:
     """Runs one attack with every client as the adversary."""
     count = len(self._copies)
     flip, flip_correct, accuracy = (np.zeros([count, count]) for _ in range(3))
+    predicted = np.zeros([count, count, len(self._labels)], np.int32)
     for adversary in range(count):
       source = self._same_as[adversary]
       if source != adversary and self._colluders == 1:
-        for matrix in (flip, flip_correct, accuracy):
+        for matrix in (flip, flip_correct, accuracy, predicted):
           matrix[adversary] = matrix[source]
         continue
       attacked = self._craft(self._known_to(adversary), spec, adversary)
       after = self._for_each_copy(lambda w, x=attacked: self._scorer.predict(w, x))
       for victim in range(count):
+        predicted[adversary, victim] = after[victim]
         changed = after[victim] != self._clean[victim]
         correct = self._clean[victim] == self._labels
         flip[adversary, victim] = changed.mean()
@@ -193,6 +199,8 @@ class Evaluator:
       random_noise_flip=self._random_noise_flip(spec.eps),
       zero_gradient=self._zero_gradients(),
       colluders=self._colluders,
+      predicted=predicted,
+      clean_predicted=np.stack(self._clean),
     )
 
   def _known_to(self, adversary: int) -> Sequence[tf.Tensor]:

@@ -20,6 +20,7 @@ from fedsafe_tff.evaluation.leak import accuracy_by_copy
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.experiment import run_dir as run_dir_lib
+from fedsafe_tff.experiment import strata
 from fedsafe_tff.experiment.prepare import Prepared
 from fedsafe_tff.report.render import write_csv
 
@@ -49,14 +50,19 @@ def attack_specs(config: Config) -> list[AttackSpec]:
   return specs
 
 
+def attacked_rows(config: Config, prepared: Prepared) -> np.ndarray:
+  """Indices of the evaluation images that are attacked."""
+  rows = prepared.parts.evaluation
+  if 0 < config.attack_images < len(rows):
+    rng = seeds.generator(config.seed, "evaluation/attacked")
+    rows = rows[np.sort(rng.permutation(len(rows))[: config.attack_images])]
+  return rows
+
+
 def attacked_images(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
   """The evaluation images that are attacked, with their labels."""
-  images, labels = prepared.images("evaluation")
-  if 0 < config.attack_images < len(labels):
-    rng = seeds.generator(config.seed, "evaluation/attacked")
-    chosen = np.sort(rng.permutation(len(labels))[: config.attack_images])
-    images, labels = images[chosen], labels[chosen]
-  return images, labels
+  rows = attacked_rows(config, prepared)
+  return prepared.image_set.images[rows], prepared.image_set.labels[rows]
 
 
 def build_evaluator(
@@ -123,7 +129,8 @@ def evaluate(
     prepared: Data and model.
     weights: The global model.
     copies: What each client received.
-    path: The run folder; `evaluation.json`, `transfer_matrix.csv` and `examples.npz` go there.
+    path: The run folder; `evaluation.json`, `transfer_matrix.csv`, `examples.npz` and, where sites
+      or patients are known, `strata.csv` go there.
     log: Is told of each attack.
 
   Returns:
@@ -131,13 +138,14 @@ def evaluate(
   """
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
-  _, labels = attacked_images(config, prepared)
+  attacked = attacked_rows(config, prepared)
   evaluator = build_evaluator(config, prepared, copies)
   done = _Done(path / "evaluation.partial.json")
   specs = attack_specs(config)
   for number, spec in enumerate(specs, 1):
     if spec not in done:
-      done.add(spec, evaluator.attack(spec))
+      result = evaluator.attack(spec)
+      done.add(spec, result, strata.rows(config, prepared, attacked, result))
     log(
       f"attack {number}/{len(specs)}: {spec.name} eps {spec.eps:g}, "
       f"self-ASR {done.summary(spec)['asr_self']:.3f}"
@@ -146,11 +154,15 @@ def evaluate(
     "result_versions": versions.current(),
     "clean_accuracy_global": clean,
     "clean_accuracy_clients": clean_copies,
-    "attacked_images": len(labels),
+    "attacked_images": len(attacked),
     "majority_class": prepared.trivial["majority_class"],
     "trivial_baselines": prepared.trivial,
     "results": [done.summary(spec) for spec in specs],
   }
+  by_stratum = [row for spec in specs for row in done.strata(spec)]
+  if by_stratum:
+    evaluation["strata"] = by_stratum
+    write_csv(path / "strata.csv", by_stratum)
   if config.attack_worst_case:
     evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
   write_csv(path / "transfer_matrix.csv", [row for spec in specs for row in done.rows(spec)])
@@ -175,9 +187,9 @@ class _Done:
   def __contains__(self, spec: AttackSpec) -> bool:
     return repr(spec) in self._results
 
-  def add(self, spec: AttackSpec, result: AttackResult) -> None:
+  def add(self, spec: AttackSpec, result: AttackResult, strata: list[dict[str, Any]]) -> None:
     rows = [{k: None if v != v else v for k, v in row.items()} for row in result.rows()]
-    self._results[repr(spec)] = {"summary": result.summary(), "rows": rows}
+    self._results[repr(spec)] = {"summary": result.summary(), "rows": rows, "strata": strata}
     stored = {"definitions": definitions.VERSION, "results": self._results}
     run_dir_lib.write_json(self._path, stored)
 
@@ -186,6 +198,9 @@ class _Done:
 
   def rows(self, spec: AttackSpec) -> list[dict[str, Any]]:
     return self._results[repr(spec)]["rows"]
+
+  def strata(self, spec: AttackSpec) -> list[dict[str, Any]]:
+    return self._results[repr(spec)].get("strata", [])
 
   def forget(self) -> None:
     self._path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fedsafe_tff import versions
 from fedsafe_tff.config import Config
+from fedsafe_tff.data import dealing
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared
 
@@ -21,6 +22,9 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
       "parts": prepared.parts.sizes(),
       "class_names": list(prepared.image_set.class_names),
       "skipped": list(prepared.image_set.skipped),
+      "inventory": prepared.image_set.inventory,
+      "partition_version": dealing.VERSION,
+      "sites": list(prepared.sites) if prepared.sites else None,
       "leaks": prepared.leaks.sentence() if prepared.leaks else None,
     },
     "trivial_baselines": prepared.trivial,

@@ -1,21 +1,36 @@
 """From a config to data on disk, a model and the numbers that depend on both."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data import loading, partition, shards, splits
+from fedsafe_tff.data import (
+  dealing,
+  inventory,
+  loading,
+  partition,
+  remembered,
+  shard_writer,
+  shards,
+  splits,
+)
 from fedsafe_tff.data.augment import parse_ops
+from fedsafe_tff.data.feature_shift import shift
+from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import Leaks, count_leaks
+from fedsafe_tff.data.trivial import VERSION as TRIVIAL_VERSION
 from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 
 _CALIBRATION_IMAGES = 64
+_EXACT_IMAGES = 2048
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +47,7 @@ class Prepared:
     leaks: Copies across the published split, if there is one.
     trivial: Accuracy of the trivial baselines on the evaluation part.
     min_images: Size m of the smallest client.
+    sites: Name of each client's site, or None.
   """
 
   image_set: ImageSet
@@ -43,6 +59,7 @@ class Prepared:
   leaks: Leaks | None
   trivial: dict[str, float]
   min_images: int
+  sites: tuple[str, ...] | None = None
 
   def images(self, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a part."""
@@ -57,6 +74,8 @@ class Prepared:
       "class_names": list(self.image_set.class_names),
       "clients": counts.tolist(),
       "parts": self.parts.sizes(),
+      "version": dealing.VERSION,
+      "sites": list(self.sites) if self.sites else None,
     }
 
 
@@ -64,6 +83,58 @@ def _calibration_images(images: np.ndarray) -> np.ndarray:
   """Those on which the initial weights are calibrated; files come class by class: from all over."""
   rows = np.linspace(0, len(images) - 1, min(len(images), _CALIBRATION_IMAGES))
   return images[rows.astype(int)]
+
+
+def _shifts(config: Config, count: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+  """What is done to each client's images, by the name of its shard."""
+  if config.feature_shift == "none":
+    return {}
+  return {
+    shards.client_name(client): functools.partial(
+      shift, kind=config.feature_shift, client=client, num_clients=count, seed=config.seed
+    )
+    for client in range(count)
+  }
+
+
+def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and standard deviation (0.001 at least) of every channel, in pixels of [0, 1]."""
+  if len(images) <= _EXACT_IMAGES:
+    pixels = images.astype(np.float64) / 255.0
+    mean, stddev = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
+  else:  # whole numbers: as floats they would be eight times as large
+    channels = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    counts = np.stack(channels, -1) / channels[0].sum()
+    levels = np.arange(256)[:, None] / 255.0
+    mean = (counts * levels).sum(0)
+    stddev = np.sqrt((counts * (levels - mean) ** 2).sum(0))
+  return tuple(mean), tuple(np.maximum(stddev, 1e-3))
+
+
+def data_spec(config: Config) -> loading.DataSpec:
+  """Which images a config asks for, and how they are read."""
+  return loading.DataSpec(
+    dataset=config.dataset,
+    task=config.task,
+    data_dir=config.data_dir,
+    image_size=config.image_size,
+    num_images=config.num_images,
+    skip_bad_images=config.skip_bad_images,
+    seed=config.seed,
+    reading=Reading(
+      window=config.window,
+      transparency=config.transparency,
+      slice_axis=config.slice_axis,
+      max_pixels=config.max_pixels,
+      max_bytes=config.max_bytes,
+    ),
+    meaning=Meaning(
+      layout=config.layout,
+      metadata=config.metadata,
+      columns=config.columns,
+      patient_pattern=config.patient_pattern,
+    ),
+  )
 
 
 def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
@@ -77,18 +148,9 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     UserError: Whatever is wrong with data, split, partition or model.
   """
   ops = parse_ops(config.augment)  # before hours of decoding
-  spec = loading.DataSpec(
-    dataset=config.dataset,
-    task=config.task,
-    data_dir=config.data_dir,
-    image_size=config.image_size,
-    num_images=config.num_images,
-    skip_bad_images=config.skip_bad_images,
-    seed=config.seed,
-  )
-  image_set = loading.load(spec, cache_dir=config.cache_dir, progress=log)
-  if image_set.skipped:
-    log(f"skipped {len(image_set.skipped)} unreadable images, first {image_set.skipped[0]}")
+  image_set = loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
+  for line in inventory.sentences(image_set.inventory or {}):
+    log(line)
   height, width, _ = image_set.image_shape
   if "rot90" in ops and height != width:
     raise UserError(
@@ -98,6 +160,9 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   leaks = count_leaks(image_set)
   if leaks is not None:
     log(leaks.sentence())
+  held = dealing.holdout_mask(image_set, config.holdout_sites)
+  if held is not None:
+    log(f"{int(held.sum())} images of {config.holdout_sites} are held out: for evaluation only")
   parts = splits.split(
     image_set,
     method=config.split,
@@ -105,29 +170,40 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     adaptation_fraction=config.adaptation_fraction,
     validation_fraction=config.validation_fraction,
     seed=config.seed,
+    holdout=held,
   )
-  dealt = partition.partition(
-    image_set.labels[parts.train],
+  dealt = dealing.deal(
+    image_set,
+    parts.train,
     num_clients=config.num_clients,
     method=config.partition,
     alpha=config.dirichlet_alpha,
     min_images=config.min_client_images,
     seed=config.seed,
   )
-  clients = [parts.train[positions] for positions in dealt]
+  clients = dealt.clients
+  if dealt.left_out:
+    log(
+      f"{dealt.left_out} training images are left out: their patient or a near-duplicate is at "
+      "another site, which holds more of them"
+    )
   for label, name in enumerate(image_set.class_names):
     without = sum(label not in image_set.labels[rows] for rows in clients)
     if without:
       log(f"{without} of {len(clients)} clients hold no image of class {name}")
-  data_hash = image_set.content_hash()
-  files = {
-    shards.client_name(client): (image_set.images[rows], image_set.labels[rows])
-    for client, rows in enumerate(clients)
-  }
-  server = image_set.images[parts.adaptation], image_set.labels[parts.adaptation]
-  store = shards.build(config.cache_dir, data_hash, files | {shards.SERVER: server})
+  data_hash = remembered.content_hash(image_set, config.cache_dir)
+  files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
+  store = shard_writer.build_from_rows(
+    config.cache_dir,
+    data_hash,
+    image_set,
+    files | {shards.SERVER: parts.adaptation},
+    changes=_shifts(config, len(clients)),
+    change_key=[config.feature_shift, config.seed if config.feature_shift != "none" else 0],
+  )
   # The server normalises by its own images: the clients' statistics stay with them.
-  pixels = server[0].astype(np.float64) / 255.0
+  server = image_set.images[parts.adaptation]
+  mean, stddev = _statistics(server)
   model = build_model(
     config.model,
     input_shape=image_set.image_shape,
@@ -135,14 +211,19 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     conv_widths=config.conv_widths,
     dense_widths=config.dense_widths,
     dropout=config.dropout,
-    mean=tuple(pixels.mean(axis=(0, 1, 2))),
-    stddev=tuple(np.maximum(pixels.std(axis=(0, 1, 2)), 1e-3)),
+    mean=mean,
+    stddev=stddev,
     compute_dtype=config.compute_dtype,
     pool_grid=config.pool_grid,
-    calibration=_calibration_images(server[0]) if config.init == "calibrated" else None,
+    calibration=_calibration_images(server) if config.init == "calibrated" else None,
     seed=config.seed,
   )
-  trivial = trivial_baselines(image_set, parts.train, parts.evaluation)
+  trivial = remembered.remember(
+    config.cache_dir,
+    "trivial",
+    f"{TRIVIAL_VERSION} {data_hash} {remembered.rows_key(parts.train, parts.evaluation)}",
+    lambda: trivial_baselines(image_set, parts.train, parts.evaluation),
+  )
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())
   log(f"{len(image_set)} images {image_set.image_shape}: {sizes}")
   log("trivial baselines: " + ", ".join(f"{name} {score:.3f}" for name, score in trivial.items()))
@@ -156,4 +237,5 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     leaks=leaks,
     trivial=trivial,
     min_images=min(map(len, clients)),
+    sites=dealt.sites,
   )

@@ -58,8 +58,10 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   from fedsafe_tff.experiment import evaluate as evaluate_lib
   from fedsafe_tff.experiment import loop, run_dir, runtimes, saved_models, trainers
   from fedsafe_tff.experiment.facts import manifest_facts
+  from fedsafe_tff.experiment.look import look
   from fedsafe_tff.experiment.noise import Noise
   from fedsafe_tff.experiment.prepare import prepare
+  from fedsafe_tff.report import survey_page
   from fedsafe_tff.runtime.signals import graceful_stop
 
   started = time.monotonic()
@@ -68,11 +70,18 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
   runtimes.configure(config)
   with graceful_stop() as stop:
-    prepared = prepare(config, progress.note)
+
+    def tell(text: str) -> None:
+      progress.note(text)
+      if stop.requested:
+        raise _stopped(path, stop)
+
+    prepared = prepare(config, tell)
     before = _manifest(path)
     _check_same(path, before, prepared.data_hash)
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
+    survey_page.store(path, *look(prepared.image_set, prepared.data_hash, config.cache_dir))
     noise = Noise.from_config(config, prepared.min_images, before)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
@@ -91,12 +100,6 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
     saved_models.save(path / "models", weights, copies, prepared.model)
-
-    def tell(text: str) -> None:
-      progress.note(text)
-      if stop.requested:
-        raise _stopped(path, stop)
-
     evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)

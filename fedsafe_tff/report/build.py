@@ -1,14 +1,11 @@
 """Draws the plots of a run folder and writes its `report.html`, one file without network access."""
 
 import base64
-import json
 import pathlib
 import shlex
 
-import jinja2
-
 from fedsafe_tff.data.files import atomic_path
-from fedsafe_tff.report import plots, table
+from fedsafe_tff.report import plots, strata_table, survey_page, table, templates
 from fedsafe_tff.report.run_folder import RunFolder
 
 _PLOTS = (
@@ -53,21 +50,20 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
     if png is not None:
       data = base64.b64encode(png.read_bytes()).decode()
       pictures.append({"title": title, "text": text, "data": data})
-  environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
   last_round = max((r["round"] for r in run.clients), default=None)
-  page = environment.get_template("report.html.jinja").render(
+  survey, strips = survey_page.stored(run.path)
+  page = templates.environment().get_template("report.html.jinja").render(
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
     legend=table.LEGEND,
     results=table.rows(run),
     pictures=pictures,
+    strata=strata_table.rows(run.evaluation),
+    strata_headings=[heading for _, heading in strata_table.COLUMNS],
+    strata_legend=strata_table.LEGEND,
+    survey=survey,
+    strips=strips,
+    left_out=strata_table.left_out((survey or {}).get("inventory") or {}),
     clients=[r for r in run.clients if r["round"] == last_round],
     command=_command(run),
   )

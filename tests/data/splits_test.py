@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fedsafe_tff.data import splits
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.splits import split
 from fedsafe_tff.errors import UserError
@@ -76,3 +77,12 @@ def test_fractions_that_leave_no_training_images_are_a_user_error():
       image_set(), method="grouped", evaluation_fraction=0.6, adaptation_fraction=0.3,
       validation_fraction=0.1, seed=0,
     )
+
+
+def test_a_choice_is_numpys():
+  rng, again = np.random.default_rng(5), np.random.default_rng(5)
+  for number in range(300):
+    weights = np.maximum(np.random.default_rng(number).normal(1, 1, 4), 0)
+    weights[number % 4] += 0.1
+    chosen = rng.choice(4, p=weights / weights.sum())
+    assert splits._choice(weights.tolist(), float(again.random())) == chosen

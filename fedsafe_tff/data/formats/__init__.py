@@ -1,0 +1,1 @@
+"""One small module per kind of file; `registry` is the only one that others need."""

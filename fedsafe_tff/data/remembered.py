@@ -1,0 +1,60 @@
+"""Small results of long computations on the images, kept in the cache folder as JSON."""
+
+import hashlib
+import inspect
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.mapped import sparing
+
+
+def remember(cache_dir: str, name: str, key: str, compute: Callable[[], Any]) -> Any:
+  """What `compute` returns, from the cache if it was asked for before under this key.
+
+  Args:
+    cache_dir: Folder of the cache.
+    name: What it is.
+    key: All that decides the result.
+    compute: Returns something that JSON holds.
+  """
+  digest = hashlib.sha256(key.encode()).hexdigest()[:24]
+  path = pathlib.Path(cache_dir).expanduser() / "remembered" / f"{name}-{digest}.json"
+  try:
+    return json.loads(path.read_text())
+  except (OSError, ValueError):
+    pass
+  value = compute()
+  with atomic_path(path) as temporary:
+    temporary.write_text(json.dumps(value))
+  return value
+
+
+def content_hash(image_set: ImageSet, cache_dir: str) -> str:
+  """`image_set.content_hash()`; of images that are mapped from the cache it is computed once."""
+  mapped = getattr(image_set.images, "filename", None)
+  if mapped is None:
+    return image_set.content_hash()
+  facts = pathlib.Path(mapped).stat()
+  # The definition too is a part of the key: a changed one must not find what the old one gave.
+  parts = [mapped, facts.st_size, facts.st_mtime_ns, inspect.getsource(ImageSet.content_hash)]
+
+  def compute() -> str:
+    with sparing(image_set.images):
+      return image_set.content_hash()
+
+  return remember(cache_dir, "content_hash", "\0".join(map(str, parts)), compute)
+
+
+def rows_key(*rows: np.ndarray) -> str:
+  """A key of index arrays."""
+  digest = hashlib.sha256()
+  for part in rows:
+    digest.update(f"{len(part)}/".encode())
+    digest.update(np.ascontiguousarray(part, np.int64).tobytes())
+  return digest.hexdigest()

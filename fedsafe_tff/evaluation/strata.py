@@ -1,0 +1,133 @@
+"""Results by site and by patient, with Wilson intervals.
+
+A patient's label is that of most of its images; two labels that tie are no answer, which is wrong.
+Images of one patient are not independent: intervals are over patients where
+patients are known, else over images.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedsafe_tff.evaluation.transfer import AttackResult, coalition
+
+ALL = "all"
+NO_ANSWER = -1
+
+
+def wilson(share: float, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
+  """The 95 % interval of a share of `count` trials (Wilson, JASA 22, 1927)."""
+  if count == 0:
+    return math.nan, math.nan
+  middle = share + z * z / (2 * count)
+  half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+  scale = 1 + z * z / count
+  return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def majority(values: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:
+  """The label of most images of each unit, int [..., units]; `NO_ANSWER` where two tie.
+
+  Args:
+    values: int [..., n], labels from 0.
+    unit: int [n], from 0 to `units` - 1.
+    units: How many units there are.
+  """
+  classes = int(values.max(initial=0)) + 1
+  flat = values.reshape(-1, values.shape[-1])
+  counts = np.zeros((len(flat), units, classes), np.int64)
+  np.add.at(counts, (np.arange(len(flat))[:, None], unit[None], flat), 1)
+  most = counts.max(-1, keepdims=True)
+  winner = np.where((counts == most).sum(-1) == 1, counts.argmax(-1), NO_ANSWER)
+  return winner.reshape(*values.shape[:-1], units)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Strata:
+  """What images belong to.
+
+  Attributes:
+    labels: int [n].
+    sites: Name of each image's site, or None.
+    patients: Pseudonym of each image's patient, or None; an image without one is its own.
+    held_out: Names of the sites that nobody learnt from.
+  """
+
+  labels: np.ndarray
+  sites: Sequence[str] | None = None
+  patients: Sequence[str] | None = None
+  held_out: frozenset[str] = frozenset()
+
+  def __bool__(self) -> bool:
+    return self.sites is not None or self.patients is not None
+
+
+def tabulate(strata: Strata, result: AttackResult) -> list[dict[str, float | int | str | None]]:
+  """A row for every site (and for all) and unit, image or patient; none where nothing is known.
+
+  Args:
+    strata: Of the images that were attacked.
+    result: An attack with its predictions.
+
+  Returns:
+    Rows of `attack`, `eps`, `site`, `held_out`, `unit`, `count` and, each a mean over copies (or
+    pairs of adversary and victim) with `_low` and `_high`, `accuracy`, `asr_self`, `asr_avg`,
+    `attack_accuracy_self` and `attack_accuracy_avg`.
+  """
+  if not strata:
+    return []
+  sites = np.array(strata.sites if strata.sites is not None else [""] * len(strata.labels), str)
+  scopes = [(ALL, np.arange(len(sites)))]
+  if strata.sites is not None:
+    scopes += [(name or "unknown", np.flatnonzero(sites == name)) for name in np.unique(sites)]
+  rows = []
+  for name, members in scopes:
+    rows.append(_row(strata, result, name, members, "image"))
+    if strata.patients is not None:
+      rows.append(_row(strata, result, name, members, "patient"))
+  return rows
+
+
+def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, unit: str):
+  labels = np.asarray(strata.labels)[members]
+  clean = result.clean_predicted[:, members]
+  attacked = result.predicted[:, :, members]
+  if unit == "patient":
+    told = [strata.patients[i] or f"image {i}" for i in members]
+    names, number = np.unique(told, return_inverse=True)
+    labels, clean, attacked = (majority(v, number, len(names)) for v in (labels, clean, attacked))
+  count = labels.shape[-1]
+  row = {
+    "attack": result.spec.name,
+    "eps": result.spec.eps,
+    "site": name,
+    "held_out": "yes" if name in strata.held_out else "no",
+    "unit": unit,
+    "count": count,
+  }
+  flips = (attacked != clean[None]).mean(-1)
+  hits = ((attacked == labels) & (labels != NO_ANSWER)).mean(-1)
+  right = ((clean == labels) & (labels != NO_ANSWER)).mean(-1)
+  measures = {"accuracy": float(right.mean())}
+  for measure, matrix in (("asr", flips), ("attack_accuracy", hits)):
+    measures[f"{measure}_self"] = float(np.diag(matrix).mean())
+    measures[f"{measure}_avg"] = _outside(matrix, result.colluders)
+  independent = unit == "patient" or strata.patients is None
+  for measure, value in measures.items():
+    row[measure] = value
+    if independent and value is not None:
+      row[f"{measure}_low"], row[f"{measure}_high"] = wilson(value, count)
+    else:
+      row[f"{measure}_low"] = row[f"{measure}_high"] = None
+  return row
+
+
+def _outside(matrix: np.ndarray, colluders: int) -> float | None:
+  """Mean over victims outside of the coalition; None where there are none."""
+  count = len(matrix)
+  outside = np.ones([count, count], bool)
+  for adversary in range(count):
+    outside[adversary, coalition(adversary, colluders, count)] = False
+  return float(matrix[outside].mean()) if outside.any() else None

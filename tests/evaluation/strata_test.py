@@ -1,0 +1,80 @@
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.evaluation.strata import NO_ANSWER, Strata, majority, tabulate, wilson
+from fedsafe_tff.evaluation.transfer import AttackResult
+
+
+@pytest.mark.parametrize("hits, count", [(0, 5), (3, 10), (10, 10), (57, 200)])
+def test_wilsons_interval_is_scipys(hits, count):
+  theirs = scipy.stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
+  np.testing.assert_allclose(wilson(hits / count, count), theirs, atol=1e-12)
+
+
+def test_no_trials_no_interval():
+  assert all(math.isnan(end) for end in wilson(0.0, 0))
+
+
+def test_majority_of_slices():
+  unit = np.array([0, 0, 0, 1, 1, 2])
+  values = np.array([[1, 1, 0, 0, 1, 2], [0, 2, 2, 1, 1, 0]])
+  assert majority(values, unit, 3).tolist() == [[1, NO_ANSWER, 2], [2, 1, 0]]
+
+
+def result(clean, attacked, colluders=1):
+  clean, attacked = np.array(clean), np.array(attacked)
+  zero = np.zeros([len(clean)] * 2)
+  return AttackResult(
+    AttackSpec("pgd", 0.1, steps=2), zero, zero, zero, zero[0], zero[0], zero[0], colluders,
+    attacked, clean,
+  )  # fmt: skip
+
+
+CLEAN = [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]]
+ATTACKED = [
+  [[1, 1, 1, 1, 0, 1], [0, 0, 1, 1, 1, 0]],
+  [[0, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 1]],
+]
+LABELS = np.array([0, 0, 1, 1, 1, 0])
+
+
+def test_rows_by_site_and_patient():
+  strata = Strata(
+    LABELS, sites=["A", "A", "A", "B", "B", "B"], patients=["x", "x", "y", "z", "z", ""],
+    held_out=frozenset({"B"}),
+  )  # fmt: skip
+  rows = {(r["site"], r["unit"]): r for r in tabulate(strata, result(CLEAN, ATTACKED))}
+  assert set(rows) == {(s, u) for s in ("all", "A", "B") for u in ("image", "patient")}
+  images = rows["all", "image"]
+  assert images["count"] == 6 and images["accuracy"] == pytest.approx((5 / 6 + 6 / 6) / 2)
+  assert images["asr_self"] == pytest.approx((3 / 6 + 6 / 6) / 2)
+  assert images["asr_avg"] == pytest.approx((0 / 6 + 1 / 6) / 2)
+  assert images["accuracy_low"] is None  # slices of a patient are not independent
+  patients = rows["A", "patient"]
+  assert patients["count"] == 2 and patients["accuracy"] == 1.0
+  # Of A's two patients, x is flipped on the first copy; on the second both are.
+  assert patients["asr_self"] == pytest.approx((1 / 2 + 2 / 2) / 2)
+  # The first copy, attacked through the second, has no answer for x: 0 and 1 tie.
+  assert patients["asr_avg"] == pytest.approx((0 + 1 / 2) / 2)
+  assert (patients["accuracy_low"], patients["accuracy_high"]) == wilson(1.0, 2)
+  assert rows["B", "image"]["held_out"] == "yes" and rows["A", "image"]["held_out"] == "no"
+  assert rows["B", "patient"]["count"] == 2  # an image without a patient is one of its own
+
+
+def test_without_patients_the_interval_is_over_images():
+  rows = tabulate(Strata(LABELS, sites=["A"] * 6), result(CLEAN, ATTACKED))
+  assert [r["unit"] for r in rows] == ["image", "image"]
+  assert (rows[0]["asr_self_low"], rows[0]["asr_self_high"]) == wilson(0.75, 6)
+
+
+def test_without_sites_and_patients_there_are_no_rows():
+  assert tabulate(Strata(LABELS), result(CLEAN, ATTACKED)) == []
+
+
+def test_one_client_has_no_others():
+  rows = tabulate(Strata(LABELS, sites=["A"] * 6), result(CLEAN[:1], [ATTACKED[0][:1]]))
+  assert rows[0]["asr_avg"] is None and rows[0]["asr_avg_low"] is None
