@@ -128,8 +128,9 @@ class DefenseConfig:
   )
   downlink: str = setting(
     "select",
-    "select: federated_select, noise added at the server; map: broadcast, the same bits drawn "
-    "at the client (simulation only: a client that knows the seed can remove them).",
+    "How the copies for use are made. select: federated_select, noise added at the server; map: "
+    "broadcast, the same bits drawn at the client (simulation only: a client that knows the seed "
+    "can remove them), as in training rounds with --downlink_schedule=every.",
     choices=("select", "map"),
     **_NOISY,
   )

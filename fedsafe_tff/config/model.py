@@ -15,8 +15,8 @@ class ModelConfig:
 
   model: str = setting(
     "cnn",
-    "cnn, or a user's own as package.module:function; the function takes (input_shape, "
-    "num_classes) and returns a Keras model that ends in logits.",
+    "cnn, or a user's own as PATH/file.py:function or package.module:function; the function takes "
+    "(input_shape, num_classes) and returns a Keras model that ends in logits.",
   )
   conv_widths: str = setting(
     "narrow",

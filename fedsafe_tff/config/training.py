@@ -20,7 +20,7 @@ class TrainingConfig:
   algorithm: str = setting(
     "fedsafe",
     "fedsafe is Algorithm 1; the others are TFF's own, on the same model and data.",
-    choices=("fedsafe", "tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg"),
+    choices=("fedsafe", "tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"),
   )
   rounds: int = setting(10, "Federated rounds T.", low=1)
   local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1)

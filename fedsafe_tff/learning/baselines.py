@@ -14,8 +14,6 @@ from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.learning.proximal import TowardsStart
 from fedsafe_tff.models.functional import FunctionalModel
 
-NAMES = ("tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg")
-
 
 def as_tff_model(model: FunctionalModel, key: tf.Tensor) -> tff.learning.models.FunctionalModel:
   """The model in TFF's form; an input is (images, key of the dropout mask).
@@ -84,6 +82,39 @@ def build_client_data(model: FunctionalModel, shards: Shards, seed: int) -> tff.
   return client_data
 
 
+def _fed_avg(model, optimizer, server, *, prox_mu, dp):
+  del prox_mu, dp
+  return tff.learning.algorithms.build_weighted_fed_avg(model, optimizer, server)
+
+
+def _fed_prox(model, optimizer, server, *, prox_mu, dp):
+  del dp
+  if prox_mu > 0:
+    optimizer = TowardsStart(optimizer, prox_mu)
+  return tff.learning.algorithms.build_weighted_fed_prox(model, prox_mu, optimizer, server)
+
+
+def _mime_lite(model, optimizer, server, *, prox_mu, dp):
+  del prox_mu, dp
+  return tff.learning.algorithms.build_weighted_mime_lite(model, optimizer, server)
+
+
+def _dp_fed_avg(model, optimizer, server, *, prox_mu, dp):
+  del prox_mu
+  return tff.learning.algorithms.build_unweighted_fed_avg(
+    model, optimizer, server, model_aggregator=dp()
+  )
+
+
+# Name to a function of the model, the clients' and the server's optimizer, and what some need.
+ALGORITHMS = {
+  "tff_fed_avg": _fed_avg,
+  "tff_fed_prox": _fed_prox,
+  "tff_mime_lite": _mime_lite,
+  "tff_dp_fed_avg": _dp_fed_avg,
+}
+
+
 def build_baseline(
   name: str,
   model: FunctionalModel,
@@ -101,9 +132,8 @@ def build_baseline(
   """One of TFF's algorithms, with clients given as `client_argument`.
 
   Args:
-    name: "tff_fed_avg", "tff_fed_prox" or "tff_mime_lite", weighted by examples, or
-      "tff_dp_fed_avg", unweighted with central Gaussian noise that TFF draws from an unseeded
-      generator.
+    name: Key of `ALGORITHMS`: FedAvg, FedProx and Mime Lite are weighted by examples; DP-FedAvg is
+      unweighted, with central Gaussian noise that TFF draws from an unseeded generator.
     model: The functional model.
     shards: The clients' images and batches.
     learning_rate: Of local SGD.
@@ -118,27 +148,16 @@ def build_baseline(
   Raises:
     UserError: The name is unknown.
   """
-  tff_model = as_tff_model(model, keys.fold(keys.root(seed), keys.INIT))
-  optimizer = tff.learning.optimizers.build_sgdm(learning_rate, momentum or None)
-  server = server_optimizer or tff.learning.optimizers.build_sgdm(1.0)
-  if name == "tff_fed_avg":
-    process = tff.learning.algorithms.build_weighted_fed_avg(tff_model, optimizer, server)
-  elif name == "tff_fed_prox":
-    if prox_mu > 0:
-      optimizer = TowardsStart(optimizer, prox_mu)
-    process = tff.learning.algorithms.build_weighted_fed_prox(tff_model, prox_mu, optimizer, server)
-  elif name == "tff_mime_lite":
-    process = tff.learning.algorithms.build_weighted_mime_lite(tff_model, optimizer, server)
-  elif name == "tff_dp_fed_avg":
-    process = tff.learning.algorithms.build_unweighted_fed_avg(
-      tff_model,
-      optimizer,
-      server,
-      model_aggregator=tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
-        noise_multiplier=noise_multiplier, clients_per_round=num_clients, clip=clip_norm
-      ),
-    )
-  else:
-    raise UserError(f"baseline {name} is unknown: choose one of {', '.join(NAMES)}")
+  if name not in ALGORITHMS:
+    raise UserError(f"baseline {name} is unknown: choose one of {', '.join(ALGORITHMS)}")
+  process = ALGORITHMS[name](
+    as_tff_model(model, keys.fold(keys.root(seed), keys.INIT)),
+    tff.learning.optimizers.build_sgdm(learning_rate, momentum or None),
+    server_optimizer or tff.learning.optimizers.build_sgdm(1.0),
+    prox_mu=prox_mu,
+    dp=lambda: tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
+      noise_multiplier=noise_multiplier, clients_per_round=num_clients, clip=clip_norm
+    ),
+  )
   data = build_client_data(model, shards, seed)
   return tff.simulation.compose_dataset_computation_with_learning_process(data, process)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from benchmarks import flops, keras_cnn, memory, options, program
 from benchmarks.page import Page
+from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.cnn import build_cnn
 
@@ -37,7 +38,7 @@ def test_the_keras_twin_is_the_same_network():
   model = build_cnn(
     input_shape=SHAPE, num_classes=3, conv_widths=CONV, dense_widths=DENSE, mean=mean, stddev=stddev
   )
-  weights = model.init(tf.constant([1, 2]))
+  weights = model.init(keys.root(1))
   twin = keras_cnn.build(SHAPE, 3, CONV, DENSE, mean, stddev)
   twin.set_weights([w.numpy() for w in weights])
   x = tf.random.stateless_uniform([4, *SHAPE], [3, 4])

@@ -131,7 +131,9 @@ def test_reports_and_comparisons_of_runs(finished, capsys):
   assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
 
 
-@pytest.mark.parametrize("algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_dp_fed_avg"])
+@pytest.mark.parametrize(
+  "algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"]
+)
 def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
   changes = {"algorithm": algorithm, "adaptation_epochs": None}
   if algorithm == "tff_dp_fed_avg":
