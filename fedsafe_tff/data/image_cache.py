@@ -11,6 +11,7 @@ import shutil
 
 import numpy as np
 
+from fedsafe_tff.data import remembered
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.image_set import ImageSet
 
@@ -18,8 +19,14 @@ _TEXTS = ("class_names", "names", "skipped", "patients", "sites", "kinds")
 _OPTIONAL = ("published_test", "published_validation", "patients", "sites", "kinds", "inventory")
 
 
-def write(path: pathlib.Path, image_set: ImageSet) -> None:
-  """Writes `path`, an `.npz`, and the pixels beside it; mapped pixels are moved there."""
+def write(path: pathlib.Path, image_set: ImageSet, cache_dir: str) -> None:
+  """Writes `path`, an `.npz`, and the pixels beside it; mapped pixels are moved there.
+
+  Args:
+    path: In the cache.
+    image_set: What to write.
+    cache_dir: Folder of the cache, which remembers the hash of the pixels.
+  """
   pixels = path.with_suffix(".npy")
   mapped = getattr(image_set.images, "filename", None)
   if mapped and pathlib.Path(mapped).parent == scratch(path).resolve():
@@ -37,13 +44,18 @@ def write(path: pathlib.Path, image_set: ImageSet) -> None:
       values[name] = np.array(values[name], str)
   if "inventory" in values:
     values["inventory"] = np.array(json.dumps(values["inventory"]))
+  values["pixel_hash"] = np.array(remembered.pixel_hash(_mapped(pixels), cache_dir))
   with atomic_path(path) as temporary, temporary.open("wb") as file:
     np.savez(file, **values)
   shutil.rmtree(scratch(path), ignore_errors=True)
 
 
-def read(path: pathlib.Path) -> ImageSet | None:
-  """What `write` wrote; None where there is nothing, or it is damaged."""
+def _mapped(pixels: pathlib.Path) -> np.ndarray:
+  return np.load(pixels, mmap_mode="r", allow_pickle=False)
+
+
+def read(path: pathlib.Path, cache_dir: str) -> ImageSet | None:
+  """What `write` wrote; None where there is nothing, or not that any more."""
   if not path.is_file():
     return None
   try:
@@ -54,8 +66,8 @@ def read(path: pathlib.Path) -> ImageSet | None:
         values[name] = tuple(values[name].tolist())
     if "inventory" in values:
       values["inventory"] = json.loads(str(values["inventory"]))
-    images = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-    if len(images) != len(values["labels"]):
+    images = _mapped(path.with_suffix(".npy"))
+    if remembered.pixel_hash(images, cache_dir) != str(values.pop("pixel_hash")):
       raise ValueError("pixels of other images")
     return ImageSet(**(dict.fromkeys(_OPTIONAL) | values | {"images": images}))
   except Exception:  # a damaged cache entry is as good as none

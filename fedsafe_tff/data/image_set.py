@@ -2,9 +2,17 @@
 
 import dataclasses
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
+
+
+def pixel_hash(images: np.ndarray) -> str:
+  """sha256 of images, uint8 [n, height, width, channels], as hex."""
+  digest = hashlib.sha256(str(images.shape).encode())
+  digest.update(np.ascontiguousarray(images))
+  return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,11 +82,24 @@ class ImageSet:
       kinds=some(self.kinds),
     )
 
-  def content_hash(self) -> str:
-    """sha256 of pixels, labels, class names and groups, as hex."""
-    digest = hashlib.sha256()
-    for array in (self.images, self.labels.astype(np.int64), self.groups.astype(np.int64)):
-      digest.update(str(array.shape).encode())
-      digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update("\0".join(self.class_names).encode())
+  def content_hash(self, pixels: str | None = None) -> str:
+    """sha256, as hex, of all that splits, training and evaluation rest on.
+
+    That is everything but the names, under which the same images may lie elsewhere, and the files
+    that gave no image.
+
+    Args:
+      pixels: `pixel_hash` of the images, from whoever knows it: it reads all of them.
+    """
+    digest = hashlib.sha256((pixels or pixel_hash(self.images)).encode())
+    texts = (self.class_names, self.patients, self.sites, self.kinds)
+    digest.update(json.dumps(texts).encode())
+    for name in (
+      "labels", "groups", "exact", "published_test", "published_validation", "source_sizes",
+    ):  # fmt: skip
+      array = getattr(self, name)
+      digest.update(f"/{name}".encode())
+      if array is not None:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, np.int64))
     return digest.hexdigest()

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
+from fedsafe_tff.data.files import changed_at
 from fedsafe_tff.data.formats.opening import shown
 
 LITTER = ("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db", "icon\r")
@@ -91,17 +92,17 @@ def walk(root: str | os.PathLike) -> Found:
   return Found(tuple(files), tuple(left_out), litter, tuple(empty))
 
 
-def stamp(root: pathlib.Path) -> list[tuple[str, int, int]]:
-  """Name, size in bytes and time in ns of every file but litter: what a cache is keyed by."""
+def stamp(root: pathlib.Path) -> list[tuple[str, int, int, int]]:
+  """Name, size in bytes and times of every file but litter: what a cache is keyed by."""
   stamps = []
   for file in walk(root).files:
     try:
       facts = file.path.stat()
     except OSError:  # a link that leads nowhere
-      stamps.append((file.name, -1, 0))
+      stamps.append((file.name, -1, 0, 0))
     else:
-      size = facts.st_size if stat.S_ISREG(facts.st_mode) else -2
-      stamps.append((file.name, size, facts.st_mtime_ns))
+      size, *times = changed_at(facts)
+      stamps.append((file.name, size if stat.S_ISREG(facts.st_mode) else -2, *times))
   return stamps
 
 

@@ -14,6 +14,7 @@ from fedsafe_tff.data import (
   npz,
   pathology,
   phantom,
+  tfds_patches,
 )
 from fedsafe_tff.data.formats import window
 from fedsafe_tff.data.formats.frame import Reading
@@ -23,7 +24,7 @@ from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import UserError
 
 # Part of every key: raise it when decoding, resizing, hashing or drawing changes.
-_VERSION = 3
+_VERSION = 4
 _DEFAULT_TASKS = {"brain_tumor": brain_tumor.DEFAULT_TASK, "phantom": phantom.DEFAULT_TASK}
 DATASETS = ("phantom", "brain_tumor", "pathology", "image_folder", "npz")
 
@@ -75,14 +76,14 @@ def load(
   if spec.dataset == "npz":
     return npz.load(spec.data_dir, image_size=spec.image_size, reading=spec.reading)
   path = pathlib.Path(cache_dir).expanduser() / "images" / f"{_key(spec)}.npz"
-  cached = image_cache.read(path)
+  cached = image_cache.read(path, cache_dir)
   if cached is not None:
     return cached
   if progress:
     progress(f"reading {spec.dataset} {spec.task}".rstrip())
   image_set = _load(spec, image_cache.scratch(path), progress)
-  image_cache.write(path, image_set)
-  return image_cache.read(path) or image_set
+  image_cache.write(path, image_set, cache_dir)
+  return image_cache.read(path, cache_dir) or image_set
 
 
 def _load(spec: DataSpec, scratch: pathlib.Path, progress) -> ImageSet:
@@ -99,15 +100,25 @@ def _load(spec: DataSpec, scratch: pathlib.Path, progress) -> ImageSet:
   return image_folder.load(spec.data_dir, options=options, meaning=spec.meaning)
 
 
+def relevant(spec: DataSpec) -> DataSpec:
+  """The spec without what does not change its images: those must not be decoded again for it."""
+  spec = dataclasses.replace(spec, task=spec.task or _DEFAULT_TASKS.get(spec.dataset, ""))
+  if spec.dataset in ("brain_tumor", "image_folder", "npz"):
+    return dataclasses.replace(spec, seed=0, num_images=0)
+  if spec.dataset == "pathology" and not (spec.data_dir and spec.num_images):
+    return dataclasses.replace(spec, seed=0)
+  return spec
+
+
 def _key(spec: DataSpec) -> str:
-  """Hash of the spec and of the name, size and time of every file below its folder."""
-  # What does not change the images must not make them be decoded again.
-  if spec.dataset in ("brain_tumor", "image_folder"):
-    spec = dataclasses.replace(spec, seed=0, num_images=0)
-  elif spec.dataset == "pathology" and not (spec.data_dir and spec.num_images):
-    spec = dataclasses.replace(spec, seed=0)
-  facts = dataclasses.asdict(spec) | {"version": _VERSION}
-  root = pathlib.Path(spec.data_dir).expanduser() if spec.data_dir else None
+  """Hash of the spec and of the path, size and times of every file below its folder."""
+  facts = dataclasses.asdict(relevant(spec)) | {"version": _VERSION}
+  root = None
+  if spec.data_dir:
+    root = pathlib.Path(spec.data_dir).expanduser().resolve()
+    facts["data_dir"] = str(root)  # as typed, it may mean another folder elsewhere
+  elif spec.dataset == "pathology":
+    root = tfds_patches.folder()
   if root is not None and root.is_dir():
     facts["files"] = inventory.stamp(root)
   table = spec.meaning.metadata

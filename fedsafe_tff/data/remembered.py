@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import image_set as image_set_lib
+from fedsafe_tff.data.files import atomic_path, changed_at
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.mapped import sparing
 
@@ -36,19 +37,24 @@ def remember(cache_dir: str, name: str, key: str, compute: Callable[[], Any]) ->
 
 
 def content_hash(image_set: ImageSet, cache_dir: str) -> str:
-  """`image_set.content_hash()`; of images that are mapped from the cache it is computed once."""
-  mapped = getattr(image_set.images, "filename", None)
+  """`image_set.content_hash()`; of images that are mapped from a file these are read once."""
+  return image_set.content_hash(pixel_hash(image_set.images, cache_dir))
+
+
+def pixel_hash(images: np.ndarray, cache_dir: str) -> str:
+  """`image_set.pixel_hash`; of images that are mapped from a file it is computed once."""
+  mapped = getattr(images, "filename", None)
   if mapped is None:
-    return image_set.content_hash()
+    return image_set_lib.pixel_hash(images)
   facts = pathlib.Path(mapped).stat()
   # The definition too is a part of the key: a changed one must not find what the old one gave.
-  parts = [mapped, facts.st_size, facts.st_mtime_ns, inspect.getsource(ImageSet.content_hash)]
+  parts = [mapped, *changed_at(facts), inspect.getsource(image_set_lib.pixel_hash)]
 
   def compute() -> str:
-    with sparing(image_set.images):
-      return image_set.content_hash()
+    with sparing(images):
+      return image_set_lib.pixel_hash(images)
 
-  return remember(cache_dir, "content_hash", "\0".join(map(str, parts)), compute)
+  return remember(cache_dir, "pixel_hash", "\0".join(map(str, parts)), compute)
 
 
 def rows_key(*rows: np.ndarray) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.mapped import sparing
-from fedsafe_tff.data.shards import ShardStore, complete
+from fedsafe_tff.data.shards import ShardStore, complete, write_index
 from fedsafe_tff.errors import UserError
 
 _VERSION = 1
@@ -59,8 +59,7 @@ def build_from_rows(
     return store
   with sparing(image_set.images):
     _write(pathlib.Path(store.directory), image_set, parts, changes or {})
-  with atomic_path(folder / "index.json") as temporary:
-    temporary.write_text(json.dumps({"image_shape": store.image_shape, "sizes": store.sizes}))
+  write_index(store)
   return store
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import atomic_path, changed_at
 from fedsafe_tff.errors import UserError
 
 SERVER = "adaptation"
@@ -45,7 +45,7 @@ def build(
 
   Args:
     cache_dir: Folder of the cache.
-    data_hash: Hash of the image set that the parts come from.
+    data_hash: `ImageSet.content_hash` of the image set that the parts come from.
     parts: Name to (images uint8 [n, h, w, c], labels [n]).
 
   Raises:
@@ -67,20 +67,28 @@ def build(
     for suffix, array in (("images", images), ("labels", labels)):
       with atomic_path(folder / f"{name}.{suffix}") as temporary:
         temporary.write_bytes(np.ascontiguousarray(array, np.uint8).tobytes())
-  with atomic_path(folder / "index.json") as temporary:
-    temporary.write_text(json.dumps({"image_shape": store.image_shape, "sizes": store.sizes}))
+  write_index(store)
   return store
 
 
+def write_index(store: ShardStore) -> None:
+  """Says that a store is complete, and what its files are."""
+  facts = {"image_shape": store.image_shape, "sizes": store.sizes, "files": _files(store)}
+  with atomic_path(pathlib.Path(store.directory) / "index.json") as temporary:
+    temporary.write_text(json.dumps(facts))
+
+
 def complete(store: ShardStore) -> bool:
-  """Whether every file of a store is there with the right size."""
-  folder = pathlib.Path(store.directory)
-  if not (folder / "index.json").is_file():
+  """Whether the files of a store are there, and are those that were written."""
+  try:
+    index = json.loads((pathlib.Path(store.directory) / "index.json").read_text())
+    return index["sizes"] == store.sizes and index.get("files") == _files(store)
+  except (OSError, ValueError):
     return False
-  pixels = int(np.prod(store.image_shape))
-  for name, count in store.sizes.items():
-    for suffix, size in (("images", count * pixels), ("labels", count)):
-      file = folder / f"{name}.{suffix}"
-      if not file.is_file() or file.stat().st_size != size:
-        return False
-  return True
+
+
+def _files(store: ShardStore) -> dict[str, list[int]]:
+  """Name of every file to its size and times."""
+  folder = pathlib.Path(store.directory)
+  names = [f"{name}.{suffix}" for name in store.sizes for suffix in ("images", "labels")]
+  return {name: list(changed_at((folder / name).stat())) for name in names}

@@ -1,11 +1,20 @@
 """PatchCamelyon through TensorFlow Datasets."""
 
+import os
+import pathlib
+
 import numpy as np
 import PIL.Image
 
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.near_duplicates import hash_image, near_groups
 from fedsafe_tff.errors import UserError
+
+
+def folder() -> pathlib.Path:
+  """Where TFDS keeps the data set, unless it was told another place in code."""
+  root = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+  return pathlib.Path(root).expanduser() / "patch_camelyon"
 
 
 def read_patch_camelyon(

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -197,3 +199,80 @@ def test_a_draw_of_pathology_keeps_the_proportions(tmp_path, cache_dir):
   data = load(cache_dir, root, "pathology", num_images=12)
   cells = np.bincount(2 * data.published_test + data.labels)
   assert cells.tolist() == [3, 3, 3, 3]
+
+
+def write_images(root, value):
+  for name in ("cat", "dog"):
+    (root / name).mkdir(parents=True, exist_ok=True)
+    for i in range(2):
+      pixels = np.full((20, 20), value + 10 * i, np.uint8)
+      pixels[:10] += 100 if name == "cat" else 0
+      PIL.Image.fromarray(pixels).save(root / name / f"{i}.bmp")  # all of one size in bytes
+
+
+def set_times(root):
+  for file in root.rglob("*.bmp"):
+    os.utime(file, (1, 1))
+
+
+def test_images_replaced_behind_links_to_class_folders_are_read_anew(tmp_path, cache_dir):
+  write_images(tmp_path / "real", 20)
+  (tmp_path / "data").mkdir()
+  for name in ("cat", "dog"):
+    (tmp_path / "data" / name).symlink_to(f"../real/{name}")
+  first = load(cache_dir, tmp_path / "data")
+  write_images(tmp_path / "real", 90)
+  PIL.Image.new("L", (20, 20)).save(tmp_path / "real" / "dog" / "2.bmp")
+  again = load(cache_dir, tmp_path / "data")
+  assert (len(first), len(again)) == (4, 5)
+  assert first.images.max() == 130 and again.images.max() == 200
+
+
+def test_files_of_the_same_size_and_time_in_place_are_read_anew(tmp_path, cache_dir):
+  """As an archive without times leaves them, or `cp -p`."""
+  images = []
+  for value in (20, 90):
+    write_images(tmp_path / "data", value)
+    set_times(tmp_path / "data")
+    images.append(load(cache_dir, tmp_path / "data").images.max())
+  assert images == [130, 200]
+
+
+def test_the_same_relative_folder_elsewhere_is_another_one(tmp_path, cache_dir, monkeypatch):
+  images = []
+  for place, value in (("here", 20), ("there", 90)):
+    write_images(tmp_path / place / "data", value)
+    set_times(tmp_path / place)
+    monkeypatch.chdir(tmp_path / place)
+    images.append(load(cache_dir, "data").images.max())
+  assert images == [130, 200]
+
+
+def test_pixels_of_other_images_in_the_cache_are_not_served(tmp_path):
+  root = folder(tmp_path / "data")
+  cache = tmp_path / "cache"
+  first = load(cache, root)
+  content, others = first.content_hash(), 255 - np.array(first.images)
+  [pixels] = (cache / "images").glob("*.npy")
+  times = pixels.stat()
+  np.save(pixels, others)
+  os.utime(pixels, ns=(times.st_atime_ns, times.st_mtime_ns))
+  told = []
+  spec = loading.DataSpec("image_folder", data_dir=str(root), image_size=16)
+  again = loading.load(spec, cache_dir=str(cache), progress=told.append)
+  assert told and again.content_hash() == content
+
+
+def test_what_tfds_holds_is_told_by_its_files(tmp_path, monkeypatch):
+  image_set = load(tmp_path / "cache", folder(tmp_path / "data"))
+  monkeypatch.setattr(loading.pathology, "read_patch_camelyon", lambda *_: image_set)
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+  told = []
+  for content in ("one", "one", "another"):
+    record = tmp_path / "tfds" / "patch_camelyon" / "2.0.0" / "train.tfrecord"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    if not record.exists() or record.read_text() != content:
+      record.write_text(content)
+    spec = loading.DataSpec("pathology")
+    loading.load(spec, cache_dir=str(tmp_path / "cache"), progress=told.append)
+  assert told == ["reading pathology"] * 2

@@ -38,6 +38,16 @@ def test_complete_shards_are_kept_and_damaged_ones_written_again(tmp_path):
   assert file.stat().st_size == 7 * 60
 
 
+def test_a_shard_with_a_byte_changed_is_written_again(tmp_path):
+  store = shards.build(str(tmp_path), "hash", PARTS)
+  for name in ("client_00000.images", "adaptation.labels"):
+    file = pathlib.Path(store.directory, name)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    shards.build(str(tmp_path), "hash", PARTS)
+    assert file.read_bytes() == whole
+
+
 def test_other_content_has_another_folder(tmp_path):
   other = PARTS | {shards.SERVER: (PARTS[shards.SERVER][0] ^ 1, PARTS[shards.SERVER][1])}
   first, second = (shards.build(str(tmp_path), "hash", p) for p in (PARTS, other))
