@@ -5,10 +5,12 @@ import importlib.util
 import inspect
 import pathlib
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.cnn import build_cnn, parse_widths
@@ -66,9 +68,8 @@ def build_model(
       pool_grid=pool_grid,
       calibration=calibration,
     )
-  build = _load(name)
-  with seeded(seed):
-    made = build(tuple(input_shape), num_classes)
+  _, build = load_function(name)
+  made = call_function(build, input_shape, num_classes, seed)
   model = made
   if not isinstance(made, FunctionalModel):
     model = from_keras(
@@ -78,12 +79,28 @@ def build_model(
   return model
 
 
-def _load(name: str) -> Callable[..., Any]:
-  """The user's function; whatever its module raises while it is loaded is told in one line."""
+def call_function(
+  build: Callable[..., Any], input_shape: tuple[int, int, int], num_classes: int, seed: int
+) -> Any:
+  """What a user's function returns; layers are named as in a process that made no others."""
+  tf.keras.backend.reset_uids()
+  with seeded(seed):
+    return build(tuple(input_shape), num_classes)
+
+
+def load_function(name: str) -> tuple[types.ModuleType, Callable[..., Any]]:
+  """The user's module and function.
+
+  Raises:
+    UserError: Whatever the module raises while it is loaded, in one line.
+  """
   source, _, function_name = name.rpartition(":")
   try:
-    module = _module_of(pathlib.Path(source)) if source.endswith(".py") else None
-    build = getattr(module or importlib.import_module(source), function_name)
+    if source.endswith(".py"):
+      module = _module_of(pathlib.Path(source))
+    else:
+      module = importlib.import_module(source)
+    build = getattr(module, function_name)
     inspect.signature(build).bind((8, 8, 1), 2)
   except Exception as error:
     said = " ".join(str(error).split()) or type(error).__name__
@@ -92,10 +109,10 @@ def _load(name: str) -> Callable[..., Any]:
       "package.module:function or PATH/file.py:function, where function takes (input_shape, "
       "num_classes)"
     ) from None
-  return build
+  return module, build
 
 
-def _module_of(path: pathlib.Path) -> Any:
+def _module_of(path: pathlib.Path) -> types.ModuleType:
   """Runs a Python file as a module; it may import its neighbours."""
   path = path.expanduser().resolve()
   spec = importlib.util.spec_from_file_location(path.stem, path)
