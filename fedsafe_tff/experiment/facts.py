@@ -15,7 +15,7 @@ def manifest_facts(config: Config, prepared: Prepared, noise: Noise) -> dict[str
   return {
     "seeds": {"seed": config.seed, "noise_seed": noise.seed},
     "result_versions": versions.current(),
-    "data_hash": prepared.data_hash,
+    **prepared.inputs.facts(),
     "data": {
       "images": len(prepared.image_set),
       "shape": list(prepared.image_set.image_shape),

@@ -79,9 +79,15 @@ def load_run(run_dir: str | pathlib.Path, **moved: Any) -> LoadedRun:
     raise UserError(
       f"{folder.path} was made by a version with {differing}: its parts are others here"
     )
-  if prepared.data_hash != folder.manifest.get("data_hash"):
+  if not folder.manifest.get("identity"):
     raise UserError(
-      f"{folder.path} was made of other images than {config.data_dir or 'this version'} holds now"
+      f"{folder.path} is from before the identity of a run's images was recorded: what they were "
+      "can't be told, train the run again"
+    )
+  if differing := prepared.inputs.differing(folder.manifest):
+    raise UserError(
+      f"{folder.path} was made of {differing} than {config.data_dir or 'this version'} and --model "
+      "hold now"
     )
   model = prepared.model
   if stored.frozen is not None:  # else an older version wrote it

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff.config import Config
-from fedsafe_tff.data import loading
 from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.remembered import content_hash, remember
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.experiment.prepare import Prepared, data_spec, prepare
+from fedsafe_tff.experiment.inputs import read_images
+from fedsafe_tff.experiment.prepare import Prepared, prepare
 from fedsafe_tff.report.survey_page import write_page
 
 _BATCH = 32
@@ -25,11 +25,8 @@ def look(
   image_set: ImageSet, data_hash: str, cache_dir: str
 ) -> tuple[dict[str, Any], list[tuple[str, np.ndarray]]]:
   """Facts and rows of pictures of a data set; the facts are computed once."""
-  # What the hash leaves out: names of files, sites and patients.
-  others = [image_set.inventory, image_set.sites, image_set.patients, image_set.kinds]
-  test = image_set.published_test
-  others.append(None if test is None else np.flatnonzero(test).tolist())
-  key = f"{survey_lib.VERSION} {data_hash} {json.dumps(others)}"
+  # The hash leaves out what became of every file.
+  key = f"{survey_lib.VERSION} {data_hash} {json.dumps(image_set.inventory)}"
   facts = remember(cache_dir, "survey", key, lambda: survey_lib.survey(image_set))
   return facts, survey_lib.pictures(image_set)
 
@@ -50,7 +47,7 @@ def look_at(
   Raises:
     UserError: The data can't be read at all.
   """
-  image_set = loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
+  image_set = read_images(config, log)
   data_hash = content_hash(image_set, config.cache_dir)
   facts, pictures = look(image_set, data_hash, config.cache_dir)
   for line in survey_lib.lines(facts):

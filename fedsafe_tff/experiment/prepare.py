@@ -10,7 +10,6 @@ from fedsafe_tff.config import Config
 from fedsafe_tff.data import (
   dealing,
   inventory,
-  loading,
   partition,
   remembered,
   shard_writer,
@@ -19,13 +18,12 @@ from fedsafe_tff.data import (
 )
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.feature_shift import shift
-from fedsafe_tff.data.formats.frame import Reading
-from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.leaks import Leaks, count_leaks
 from fedsafe_tff.data.trivial import VERSION as TRIVIAL_VERSION
 from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.experiment import inputs
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 
@@ -43,7 +41,7 @@ class Prepared:
     clients: For each client, indices of its images.
     store: The shards on disk.
     model: The functional model.
-    data_hash: Hash of images, labels and groups.
+    inputs: The identity of the images and of a user's model.
     leaks: Copies across the published split, if there is one.
     trivial: Accuracy of the trivial baselines on the evaluation part.
     min_images: Size m of the smallest client.
@@ -55,7 +53,7 @@ class Prepared:
   clients: list[np.ndarray]
   store: shards.ShardStore
   model: FunctionalModel
-  data_hash: str
+  inputs: inputs.Inputs
   leaks: Leaks | None
   trivial: dict[str, float]
   min_images: int
@@ -111,32 +109,6 @@ def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...
   return tuple(mean), tuple(np.maximum(stddev, 1e-3))
 
 
-def data_spec(config: Config) -> loading.DataSpec:
-  """Which images a config asks for, and how they are read."""
-  return loading.DataSpec(
-    dataset=config.dataset,
-    task=config.task,
-    data_dir=config.data_dir,
-    image_size=config.image_size,
-    num_images=config.num_images,
-    skip_bad_images=config.skip_bad_images,
-    seed=config.seed,
-    reading=Reading(
-      window=config.window,
-      transparency=config.transparency,
-      slice_axis=config.slice_axis,
-      max_pixels=config.max_pixels,
-      max_bytes=config.max_bytes,
-    ),
-    meaning=Meaning(
-      layout=config.layout,
-      metadata=config.metadata,
-      columns=config.columns,
-      patient_pattern=config.patient_pattern,
-    ),
-  )
-
-
 def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> Prepared:
   """Loads, splits, deals out and writes shards; builds the model.
 
@@ -148,7 +120,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     UserError: Whatever is wrong with data, split, partition or model.
   """
   ops = parse_ops(config.augment)  # before hours of decoding
-  image_set = loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
+  image_set = inputs.read_images(config, log)
   for line in inventory.sentences(image_set.inventory or {}):
     log(line)
   height, width, _ = image_set.image_shape
@@ -191,11 +163,11 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     without = sum(label not in image_set.labels[rows] for rows in clients)
     if without:
       log(f"{without} of {len(clients)} clients hold no image of class {name}")
-  data_hash = remembered.content_hash(image_set, config.cache_dir)
+  identified = inputs.identify(config, image_set)
   files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
   store = shard_writer.build_from_rows(
     config.cache_dir,
-    data_hash,
+    identified.data_hash,
     image_set,
     files | {shards.SERVER: parts.adaptation},
     changes=_shifts(config, len(clients)),
@@ -221,7 +193,8 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   trivial = remembered.remember(
     config.cache_dir,
     "trivial",
-    f"{TRIVIAL_VERSION} {data_hash} {remembered.rows_key(parts.train, parts.evaluation)}",
+    f"{TRIVIAL_VERSION} {identified.data_hash} "
+    + remembered.rows_key(parts.train, parts.evaluation),
     lambda: trivial_baselines(image_set, parts.train, parts.evaluation),
   )
   sizes = ", ".join(f"{name} {size}" for name, size in parts.sizes().items())
@@ -233,7 +206,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     clients=clients,
     store=store,
     model=model,
-    data_hash=data_hash,
+    inputs=identified,
     leaks=leaks,
     trivial=trivial,
     min_images=min(map(len, clients)),

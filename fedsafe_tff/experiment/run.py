@@ -10,6 +10,7 @@ from typing import Any
 from fedsafe_tff import versions
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.experiment import inputs
 from fedsafe_tff.report.progress import Progress
 
 
@@ -35,6 +36,7 @@ def run(config: Config) -> pathlib.Path:
   with run_dir_lib.open_run_dir(config) as path, Progress() as progress:
     progress.note(f"run folder {path}")
     if _finished(path):
+      _compare_finished(config, path, progress)
       progress.note("this run is complete: nothing to train, the report is built anew")
     else:
       _train_and_evaluate(config, path, progress)
@@ -49,6 +51,21 @@ def _finished(path: pathlib.Path) -> bool:
     return "finished" in _manifest(path)
   except (OSError, ValueError):
     return False
+
+
+def _compare_finished(config: Config, path: pathlib.Path, progress: Progress) -> None:
+  """Refuses to show a run as that of images or of a model that it was not made of."""
+  before = _manifest(path)
+  if "identity" not in before:
+    progress.note("it is from before the identity of a run's images was recorded: not compared")
+    return
+  try:
+    found = inputs.identify(config, inputs.read_images(config, progress.note))
+  except UserError as error:  # the report needs none of it
+    progress.note(f"its images and model are not compared: {error}")
+    return
+  if differing := found.differing(before):
+    raise UserError(f"{path} was made of {differing}: choose another --run_dir")
 
 
 def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) -> None:
@@ -78,10 +95,10 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
 
     prepared = prepare(config, tell)
     before = _manifest(path)
-    _check_same(path, before, prepared.data_hash)
+    _check_same(path, before, prepared.inputs)
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
-    survey_page.store(path, *look(prepared.image_set, prepared.data_hash, config.cache_dir))
+    survey_page.store(path, *look(prepared.image_set, prepared.inputs.data_hash, config.cache_dir))
     noise = Noise.from_config(config, prepared.min_images, before)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
@@ -115,8 +132,8 @@ def _manifest(path: pathlib.Path) -> dict[str, Any]:
   return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def _check_same(path: pathlib.Path, before: dict[str, Any], data_hash: str) -> None:
-  """Refuses to continue on other images, or by other keys or splits, than the run began with."""
+def _check_same(path: pathlib.Path, before: dict[str, Any], found: inputs.Inputs) -> None:
+  """Refuses to continue on other images, with another model, or by other keys or splits."""
   if "data_hash" not in before:
     return
   # Other splits mean other groups and so another hash: the clearer reason comes first.
@@ -125,10 +142,13 @@ def _check_same(path: pathlib.Path, before: dict[str, Any], data_hash: str) -> N
       f"{path} was begun by a version with {differing}: go on with that one, or choose another "
       "--run_dir"
     )
-  if before["data_hash"] != data_hash:
+  if "identity" not in before:
     raise UserError(
-      f"{path} was begun on other images (their hash differs): choose another --run_dir"
+      f"{path} was begun by a version that did not record the identity of the images: choose "
+      "another --run_dir"
     )
+  if differing := found.differing(before):
+    raise UserError(f"{path} was begun on {differing}: choose another --run_dir")
 
 
 def _now() -> str:

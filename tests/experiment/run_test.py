@@ -291,7 +291,7 @@ def test_a_class_too_small_for_the_clients(tmp_path):
     train.train(tiny.arguments(tmp_path, num_clients=30, defense="distributed_noise"))
 
 
-def test_other_images_in_the_same_folder_are_refused(tmp_path):
+def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
   rng = np.random.default_rng(0)
 
   def write(folder: pathlib.Path, count: int):
@@ -307,12 +307,29 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path):
   }
   words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
   assert train.train(words) == 0
-  (tmp_path / "run" / "evaluation.json").unlink()
-  manifest = tiny.read_json(tmp_path / "run" / "manifest.json")
-  del manifest["finished"]
-  run_dir.write_json(tmp_path / "run" / "manifest.json", manifest)
+  file = tmp_path / "run" / "manifest.json"
+  manifest = tiny.read_json(file)
+  assert len(manifest["identity"]) == 64 and manifest["model_hash"] is None
+
+  # A finished run is shown again, but not as one of other images.
+  capsys.readouterr()
+  (tmp_path / "data").rename(tmp_path / "away")
+  assert train.train(words) == 0
+  assert "its images and model are not compared: --data_dir=" in capsys.readouterr().out
   write(tmp_path / "data", 45)
+  with pytest.raises(UserError, match="was made of other images: choose another --run_dir"):
+    train.train(words)
+  run_dir.write_json(file, {k: v for k, v in manifest.items() if k != "identity"})
+  assert train.train(words) == 0
+  assert "before the identity of a run's images was recorded" in capsys.readouterr().out
+
+  (tmp_path / "run" / "evaluation.json").unlink()
+  del manifest["finished"]
+  run_dir.write_json(file, manifest)
   with pytest.raises(UserError, match="begun on other images"):
+    train.train(words)
+  run_dir.write_json(file, {k: v for k, v in manifest.items() if k != "identity"})
+  with pytest.raises(UserError, match="did not record the identity.*another --run_dir"):
     train.train(words)
 
 
