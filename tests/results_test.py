@@ -1,11 +1,15 @@
 """Every number under docs/results leads to an evaluation and to the manifest of its training."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import tarfile
 
 import pytest
+
+from fedsafe_tff.config import Config
+from fedsafe_tff.sweep import identity
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
 METHODS = (
@@ -86,6 +90,27 @@ def test_a_page_says_which_versions_it_stands_on(path):
   assert (len(drawn) > 1) == ("## Numbers of different versions" in page)
   unknown = any(row["clean_accuracy_all"] == "" for row in rows)
   assert unknown == ("‡n: at n seeds nobody knows" in page)
+
+
+def _config(stored):
+  names = {field.name for field in dataclasses.fields(Config)}
+  values = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names}
+  return Config(**values)
+
+
+def test_the_archive_is_found_by_the_names_that_it_was_written_with(archive):
+  """It is from before the identity of images was a part of them; `--only_cached` reads it."""
+  found = 0
+  for name, content in archive.items():
+    _, training, *rest = name.split("/")
+    if rest == ["config.json"]:
+      assert identity.old_training_name(_config(content)) == training
+    elif rest[0] == "evaluations":
+      config = _config(content["config"])
+      assert identity.old_training_name(config) == training
+      assert rest[1] == f"{identity.digest(config, **identity.old_facts(config))}.json"
+      found += 1
+  assert found > 400
 
 
 def test_there_are_numbers():

@@ -38,7 +38,8 @@ class SweepConfig:
   )
   only_cached: bool = setting(
     False,
-    "Train and attack nothing: make tables of what the cache holds, and name what it lacks.",
+    "Train and attack nothing: make tables of what the cache holds, and name what it lacks, and "
+    "what could not be compared with the images.",
   )
   mixed_versions: bool = setting(
     False,

@@ -1,19 +1,21 @@
 """The cache of a sweep, shared by tables and figures.
 
-  trainings/TASK-seedN-HASH/           a run folder: config, manifest, metrics, checkpoints
+  trainings/TASK-seedN-HASH-INPUTS/    a run folder: config, manifest, metrics, checkpoints
     adapted/HASH.npz, HASH.json        the global model after one way of adapting it
     evaluations/HASH.json              one attack at one size on the clients' copies
-    examples/HASH.npz                  Figure 1's images
+    examples/HASH.npz, HASH.json       Figure 1's images
 
-Everything that rests on a training lies in its folder, so that a number's origin is its path, and
-what is deleted goes with all that came of it.
+HASH is that of the settings, INPUTS the identity of the images and of a user's model, which every
+JSON file holds too: what is found is compared with what is asked for. Everything that rests on a
+training lies in its folder, so that a number's origin is its path, and what is deleted goes with
+all that came of it.
 """
 
 import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fedsafe_tff import versions
@@ -23,6 +25,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.cells import Cell
+from fedsafe_tff.sweep.request import Request
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,43 +34,82 @@ class Cache:
 
   Attributes:
     folder: The cache's folder.
+    known: From a configuration to `Inputs.identity`; None where that can't be told, as without the
+      images: results of the same settings are then taken, if they are all of the same inputs.
+    only_read: Whether results from before there was such an identity are taken too.
   """
 
   folder: pathlib.Path
+  known: Callable[[Config], str | None] = lambda config: None
+  only_read: bool = False
+
+  @classmethod
+  def of(cls, request: Request) -> "Cache":
+    """The cache as a request sees it."""
+    return cls(request.cache, request.known, request.only_cached)
 
   def training(self, config: Config) -> pathlib.Path:
     """Folder of the training that `config` needs."""
-    return self.folder / "trainings" / identity.training_name(config)
+    trainings = self.folder / "trainings"
+    inputs = self.known(config)
+    if inputs is not None:
+      wanted = trainings / identity.training_name(config, inputs)
+    else:
+      found = self.candidates(config)
+      wanted = found[0] if len(found) == 1 else trainings / identity.training_name(config)
+    old = self.old_training(config)
+    return old if self.only_read and not wanted.is_dir() and old.is_dir() else wanted
+
+  def candidates(self, config: Config) -> list[pathlib.Path]:
+    """Trainings with the settings of `config`, on whatever images and with whatever model."""
+    return sorted((self.folder / "trainings").glob(f"{identity.training_name(config)}-*"))
+
+  def old_training(self, config: Config) -> pathlib.Path:
+    """Its folder before the identity of images and model was a part of the name."""
+    return self.folder / "trainings" / identity.old_training_name(config)
+
+  def _file(
+    self, config: Config, kind: str, stage: Config, suffix: str, **more: Any
+  ) -> pathlib.Path:
+    folder = self.training(config)
+    if folder == self.old_training(config):
+      more |= identity.old_facts(stage)
+    return folder / kind / f"{identity.digest(stage, **more)}{suffix}"
 
   def adapted(self, config: Config) -> pathlib.Path:
     """File of the adapted global model; facts about it lie beside it, as JSON."""
-    name = identity.digest(identity.adapted_config(config))
-    return self.training(config) / "adapted" / f"{name}.npz"
+    return self._file(config, "adapted", identity.adapted_config(config), ".npz")
 
   def evaluation(self, config: Config, eps: float) -> pathlib.Path:
     """File of the evaluation at one size."""
-    name = identity.digest(identity.evaluation_config(config, eps))
-    return self.training(config) / "evaluations" / f"{name}.json"
+    return self._file(config, "evaluations", identity.evaluation_config(config, eps), ".json")
 
   def examples(self, config: Config) -> pathlib.Path:
-    """File of the example images."""
+    """File of the example images; facts about them lie beside it, as JSON."""
     # They are made by an attack of their own, whatever the sizes are.
-    name = identity.digest(identity.evaluation_config(config, 0.0), examples=1)
-    return self.training(config) / "examples" / f"{name}.npz"
+    stage = identity.evaluation_config(config, 0.0)
+    return self._file(config, "examples", stage, ".npz", examples=1)
 
   def is_trained(self, config: Config) -> bool:
     """Whether the training is complete, with its model: an archive may have left that out.
 
     Raises:
-      UserError: It was made with other settings, by a version with other defaults.
+      UserError: It was made with other settings, by a version with other defaults, or of other
+        images or with another model.
     """
     folder = self.training(config)
-    if not read_json(folder / "manifest.json").get("finished"):
+    manifest = read_json(folder / "manifest.json")
+    if not manifest.get("finished"):
       return False
     if not identity.agrees(identity.training_config(config), read_json(folder / "config.json")):
       raise UserError(
         f"{folder} was trained with other defaults than this version has: delete it, or give "
         "another --cache"
+      )
+    if not self._same_inputs(config, manifest):
+      raise UserError(
+        f"{folder} was trained on other images or with another model than those there now: delete "
+        "it, or give another --cache"
       )
     return self._has_model(config)
 
@@ -75,16 +117,45 @@ class Cache:
     # As TFF's FileProgramStateManager names the state of a round.
     return (self.training(config) / "checkpoints" / f"program_state_{config.rounds}").is_dir()
 
+  def _same_inputs(self, config: Config, stored: dict[str, Any]) -> bool:
+    """Whether something stored is of the images and the model that are there."""
+    if stored.get("identity") is None:
+      return self.only_read  # told by `known.notes`
+    return self.known(config) in (None, stored["identity"])
+
+  def _is_hit(self, config: Config, stage: Config, stored: dict[str, Any]) -> bool:
+    """Whether something stored is by this version's defaults, of the same images and model."""
+    return (
+      bool(stored)
+      and identity.agrees(stage, stored["config"])
+      and self._same_inputs(config, stored)
+    )
+
   def find_evaluation(self, config: Config, eps: float) -> dict[str, Any] | None:
-    """The stored evaluation; None where there is none, or one by another version's defaults."""
+    """The stored evaluation; None where there is none that holds for `config`."""
     found = read_json(self.evaluation(config, eps))
     wanted = identity.evaluation_config(config, eps)
-    return found if found and identity.agrees(wanted, found["config"]) else None
+    return found if self._is_hit(config, wanted, found) else None
+
+  def has_adapted(self, config: Config) -> bool:
+    """Whether there is an adapted model that holds for `config`."""
+    file = self.adapted(config)
+    facts = read_json(file.with_suffix(".json"))
+    return file.is_file() and self._is_hit(config, identity.adapted_config(config), facts)
+
+  def has_examples(self, config: Config) -> bool:
+    """Whether there are example images that hold for `config`."""
+    file = self.examples(config)
+    facts = read_json(file.with_suffix(".json"))
+    if not facts and self.only_read:  # there were no facts before
+      return file.is_file() and self.training(config) == self.old_training(config)
+    wanted = identity.evaluation_config(config, 0.0)
+    return file.is_file() and self._is_hit(config, wanted, facts)
 
   def missing(self, cell: Cell) -> list[float]:
     """The sizes in pixels at which a cell has yet to be attacked; [0.0] for missing examples."""
     if cell.examples:
-      return [] if self.examples(cell.config).is_file() else [0.0]
+      return [] if self.has_examples(cell.config) else [0.0]
     sizes = dict.fromkeys(cell.config.attack_eps)
     return [eps for eps in sizes if self.find_evaluation(cell.config, eps) is None]
 

@@ -37,12 +37,12 @@ def cells(request: Request) -> list[Cell]:
 def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   """A triptych per task and what the model says of its images."""
   del results
-  cache = Cache(request.cache)
+  cache = Cache.of(request)
   sections, records = [], []
   for cell in cells(request):
-    path = cache.examples(cell.config)
-    if not path.is_file():
+    if not cache.has_examples(cell.config):
       continue
+    path = cache.examples(cell.config)
     with np.load(path, allow_pickle=False) as archive:
       examples = dict(archive)
     run = RunFolder(

@@ -2,7 +2,8 @@
 
 Two cells whose settings agree in what affects a stage share its result. Settings at their defaults
 don't enter a hash, so that a new setting leaves the cache valid; a stored configuration is
-compared with the wanted one as well, so that a changed default is noticed.
+compared with the wanted one as well, so that a changed default is noticed. Images and a user's
+model are no settings: their identity (`experiment.inputs`) stands beside the hash.
 """
 
 import dataclasses
@@ -45,22 +46,37 @@ def evaluation_config(config: Config, eps: float) -> Config:
 
 def digest(config: Config, **more: Any) -> str:
   """Hash of the settings that change results, and of `more`."""
-  facts = config.identity() | {"data": _data(config)} | more
-  text = json.dumps(facts, sort_keys=True)
+  text = json.dumps(config.identity() | more, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
-def _data(config: Config) -> str:
-  """Which images; the folder of a public data set may move, a user's own names the images."""
-  if config.dataset in ("image_folder", "npz"):
-    return str(pathlib.Path(config.data_dir).expanduser().resolve())
-  return "folder" if config.data_dir and config.dataset == "pathology" else ""
+def training_name(config: Config, inputs: str = "") -> str:
+  """Name of the folder of the training that `config` needs.
 
-
-def training_name(config: Config) -> str:
-  """Name of the folder of the training that `config` needs."""
+  Args:
+    config: All settings; those of the training decide.
+    inputs: `Inputs.identity`; without it, what the names of all such trainings begin with.
+  """
   wanted = training_config(config)
-  return f"{wanted.task or wanted.dataset}-seed{wanted.seed}-{digest(wanted)}"
+  name = f"{_label(wanted)}-{digest(wanted)}"
+  return f"{name}-{inputs[:_DIGITS]}" if inputs else name
+
+
+def old_training_name(config: Config) -> str:
+  """Its name before the identity of images and model was a part of it."""
+  wanted = training_config(config)
+  return f"{_label(wanted)}-{digest(wanted, **old_facts(wanted))}"
+
+
+def old_facts(config: Config) -> dict[str, str]:
+  """What hashes of settings held of the images before: the folder of a user's own, as resolved."""
+  if config.dataset in ("image_folder", "npz"):
+    return {"data": str(pathlib.Path(config.data_dir).expanduser().resolve())}
+  return {"data": "folder" if config.data_dir and config.dataset == "pathology" else ""}
+
+
+def _label(config: Config) -> str:
+  return f"{config.task or config.dataset}-seed{config.seed}"
 
 
 def agrees(wanted: Config, stored: dict[str, Any]) -> bool:

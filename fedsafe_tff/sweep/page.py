@@ -36,6 +36,7 @@ def write(
   failures: Sequence[tuple[str, str]],
   rows: Sequence[mixture.Row],
   mixed: str,
+  notes: Sequence[str] = (),
 ) -> pathlib.Path:
   """Writes `README.md` into `folder` and returns its path.
 
@@ -48,6 +49,7 @@ def write(
     failures: Titles of those that are lacking, with the reason.
     rows: The numbers behind the report, as `Cache.rows` makes them.
     mixed: Which of them have which versions, where they differ.
+    notes: What else is to be known of how it was made.
   """
   parts = [f"# {title}\n"]
   if mixed:
@@ -58,7 +60,7 @@ def write(
   if failures:
     lines = "".join(f"- {name}: {reason}\n" for name, reason in failures)
     parts.append(f"## Cells that are lacking\n\n{lines}")
-  parts.append("## How it was made\n\n" + _making(request, cells, rows))
+  parts.append("## How it was made\n\n" + _making(request, cells, rows, notes))
   path = folder / "README.md"
   render.write_text(path, "\n".join(parts))
   return path
@@ -71,8 +73,10 @@ def _claims(claims: Sequence[Claim]) -> str:
   return f"{table}\n{DEFINITION}\n\nEvidence:\n\n" + "\n".join(evidence) + "\n"
 
 
-def _making(request: Request, cells: Sequence[Cell], rows: Sequence[mixture.Row]) -> str:
-  cache = Cache(request.cache)
+def _making(
+  request: Request, cells: Sequence[Cell], rows: Sequence[mixture.Row], notes: Sequence[str]
+) -> str:
+  cache = Cache.of(request)
   taken = measured(cells, cache)
   seconds = {kind: sum(s for step, s in taken if step.kind == kind) for kind in (TRAIN, ADAPT)}
   attacks = sum(s for step, s in taken if step.kind == ATTACK)
@@ -100,6 +104,7 @@ def _making(request: Request, cells: Sequence[Cell], rows: Sequence[mixture.Row]
     "they were done for the first time; other tables and figures share them",
     "- `numbers.csv`: every number by seed, with the evaluation's file and the training's folder "
     "in the cache; these hold configuration, commit, data hash and transfer matrix",
+    *(f"- {note}" for note in notes),
   ]
   return "\n".join(lines) + f"\n\nSettings:\n\n{_settings(cells)}"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 from fedsafe_tff.config import Config
 
@@ -38,6 +39,8 @@ class Request:
       says so.
     typed: Names of the flags that stand on the command line itself.
     command: The command, with folders of this machine replaced.
+    known: From a configuration to `Inputs.identity` of its images and model; None where it can't be
+      told.
   """
 
   name: str
@@ -53,3 +56,4 @@ class Request:
   mixed_versions: bool = False
   typed: frozenset[str] = frozenset()
   command: str = ""
+  known: Callable[[Config], str | None] = lambda config: None

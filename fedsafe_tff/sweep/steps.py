@@ -62,7 +62,7 @@ def steps_of(group: Sequence[Cell], cache: Cache) -> list[Step]:
   adapted, attacked = set(), set()
   for cell in group:
     file = cache.adapted(cell.config)
-    if cell.config.adapts and file not in adapted and not file.is_file():
+    if cell.config.adapts and file not in adapted and not cache.has_adapted(cell.config):
       adapted.add(file)
       steps.append(adapt_step(cell))
     for eps in cache.to_do(cell):

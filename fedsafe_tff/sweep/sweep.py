@@ -1,10 +1,13 @@
 """Makes a table or figure: does what is missing, then writes tables, plots and the page."""
 
+import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.report import render
 from fedsafe_tff.sweep import (
@@ -13,6 +16,7 @@ from fedsafe_tff.sweep import (
   figure2,
   figure3,
   identity,
+  known,
   mixture,
   page,
   steps,
@@ -71,11 +75,20 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     raise UserError(
       f"--out={request.out} can't be made ({error.strerror}): choose another folder"
     ) from None
-  cache = Cache(request.cache)
+  told = known.Known(_say, required=not request.only_cached)
+  request = dataclasses.replace(request, known=told)
+  cache = Cache.of(request)
+  if any(cell.config.model != "cnn" for cell in cells):
+    _set_up(cells[0].config)  # to tell what a user's model is needs TensorFlow
   if request.only_cached:
-    failures = [(c, "not in the cache") for c in cells if cache.missing(c)]
+    failures = [(c, known.why_missing(c, cache)) for c in cells if cache.missing(c)]
+    for task, reason in told.unread.items():
+      _say(f"{task} is not compared with its images: {reason}")
   else:
     failures = _do_missing(request, cells, cache)
+  notes = known.notes(cells, cache, list(told.unread))
+  for note in notes:
+    _say(note)
   results = Results(cache.rows(cells))
   mixed = mixture.check(request, results.rows)
   report = study.report(request, results, request.out)
@@ -87,34 +100,46 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
       for c in report.claims
     ]
     render.write_csv(request.out / "claims.csv", records)
-  told = [(cell.title(), reason) for cell, reason in failures]
-  path = page.write(request.out, study.TITLE, report, request, cells, told, results.rows, mixed)
+  lacking = [(cell.title(), reason) for cell, reason in failures]
+  path = page.write(
+    request.out, study.TITLE, report, request, cells, lacking, results.rows, mixed, notes
+  )
   return path, len(failures)
+
+
+def _say(text: str) -> None:
+  print(text, flush=True)
+
+
+@functools.cache
+def _set_up(config: Config) -> None:
+  """What TensorFlow has to be told before it computes anything, and can be told once."""
+  import tensorflow as tf
+
+  from fedsafe_tff.experiment import runtimes
+
+  # Every model has its evaluator with its graphs, which TensorFlow would warn of.
+  tf.get_logger().setLevel("ERROR")
+  if config.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+  runtimes.configure(config)
 
 
 def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[tuple[Cell, str]]:
   groups = steps.plan(cells, cache)
   if not groups:
-    print("everything is in the cache: nothing to train or attack", flush=True)
+    _say("everything is in the cache: nothing to train or attack")
     return []
   # That numbers would mix should be known now, not after hours of training.
   mixture.check(request, cache.rows(cells), more_to_come=True)
   with cache.locked():
     # TensorFlow and TFF take seconds to import: only what computes pays for them.
-    import tensorflow as tf
-
-    from fedsafe_tff.experiment import runtimes
     from fedsafe_tff.experiment.prepare import prepare
     from fedsafe_tff.runtime.signals import graceful_stop
     from fedsafe_tff.sweep import work
 
-    # Every model has its evaluator with its graphs, which TensorFlow would warn of.
-    tf.get_logger().setLevel("ERROR")
-    config = cells[0].config
-    if config.threads:
-      tf.config.threading.set_intra_op_parallelism_threads(config.threads)
-      tf.config.threading.set_inter_op_parallelism_threads(config.threads)
-    runtimes.configure(config)
+    _set_up(cells[0].config)
     estimate = steps.Estimate(steps.measured(cells, cache))
     to_come = [step for group in groups for step in steps.steps_of(group, cache)]
     failures = []

@@ -109,7 +109,7 @@ def _key(row: dict) -> tuple:
 
 def _mechanism(request: Request) -> str:
   """What each task's noise guarantees, from the manifest of its first training with DP."""
-  cache = Cache(request.cache)
+  cache = Cache.of(request)
   lines = []
   for task in request.tasks:
     found = [c for c in cells(request) if c.task == task.name and c.variant == WITH_DP]

@@ -118,6 +118,12 @@ class _Group:
         f"{self.path} was begun with other defaults than this version has: delete it, or give "
         "another --cache"
       )
+    # Between the plan and now the images may have been replaced.
+    if self._cache.known(self._config) not in (None, self._prepared.inputs.identity):
+      raise UserError(
+        f"the images or the model of {self.path.name} were changed while the sweep ran: start it "
+        "again"
+      )
     before = read_json(self.path / "manifest.json")
     if "data_hash" not in before:
       return
@@ -126,9 +132,9 @@ class _Group:
         f"{self.path} was made by a version with {differing}: its numbers would mix with others; "
         "give another --cache"
       )
-    if before["data_hash"] != self._prepared.data_hash:
+    if differing := self._prepared.inputs.differing(before):
       raise UserError(
-        f"{self.path} was trained on other images (their hash differs): give another --cache"
+        f"{self.path} was trained on {differing}: delete it, or give another --cache"
       )
 
   def _check_stop(self) -> None:
@@ -182,6 +188,9 @@ class _Group:
       self._progress.begin(Step(EXAMPLES, cell.task), f"{cell.title()}, example images")
       path = self._cache.examples(cell.config)
       evaluate.write_examples(path, cell.config, self._prepared, copies[0])
+      wanted = identity.evaluation_config(cell.config, 0.0)
+      facts = {"config": wanted.as_dict()} | self._prepared.inputs.facts()
+      run_dir.write_json(path.with_suffix(".json"), facts | self._origin)
       self._progress.end()
       return
     config = cell.config
@@ -220,7 +229,7 @@ class _Group:
         "adapted": self._cache.adapted(config).name if config.adapts else None,
         "leak": evaluate.leak(config, scorer, self._prepared, weights),
         "noise": {"downlink_sigma": self._noise(config).downlink_sigma},
-        "data_hash": self._prepared.data_hash,
+        **self._prepared.inputs.facts(),
         "seconds": round(time.monotonic() - started, 2),
       }
       stored = run_dir.without_nan(evaluation) | self._origin
@@ -267,6 +276,8 @@ class _Group:
     return self._state
 
   def _read_adapted(self, config: Config) -> tuple[np.ndarray, ...] | None:
+    if not self._cache.has_adapted(config):
+      return None
     try:
       with np.load(self._cache.adapted(config), allow_pickle=False) as archive:
         return tuple(archive[name] for name in sorted(archive, key=int))
@@ -284,6 +295,7 @@ class _Group:
     file = self._cache.adapted(cell.config)
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
+      **self._prepared.inputs.facts(),
       "metrics": dict(zip(adaptation.METRICS, metrics.tolist())),
       "seconds": round(time.monotonic() - started, 2),
     }

@@ -348,9 +348,10 @@ def test_other_images_and_other_keys_in_the_same_cache_are_refused(made):
   file = made / "sweep" / row["training"] / "manifest.json"
   text = file.read_text()
   manifest = tiny.read_json(file)
+  assert manifest["identity"][:12] in row["training"]
   other_keys = manifest | {"result_versions": {"keys": 1}}
   try:
-    file.write_text(text.replace(manifest["data_hash"], "0" * 64))
+    file.write_text(text.replace(manifest["identity"], "0" * 64))
     with pytest.raises(UserError, match="trained on other images.*another --cache"):
       table1.table1(words(made, "table1", attack_eps=0.3))
     run_dir.write_json(file, other_keys)

@@ -1,22 +1,28 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.experiment.run_dir import write_json
-from fedsafe_tff.sweep import identity, steps
-from fedsafe_tff.sweep.cache import Cache
+from fedsafe_tff.sweep import identity, known, steps
+from fedsafe_tff.sweep.cache import Cache, read_json
 from fedsafe_tff.sweep.cells import make_cell
 from tests.sweep import synthetic
 
 EPS = (0.01, 0.02)
+HERE, OTHER = "a" * 64, "b" * 64  # identities of images
+
+
+def cache_of(tmp_path, inputs, **more):
+  return Cache(tmp_path / "cache", known=lambda config: inputs, **more)
 
 
 @pytest.fixture
 def cache(tmp_path):
-  return Cache(tmp_path / "cache")
+  return cache_of(tmp_path, HERE)
 
 
 def cells(tmp_path, *methods, seed=0, **settings):
@@ -24,25 +30,41 @@ def cells(tmp_path, *methods, seed=0, **settings):
   return [make_cell(request, request.tasks[0], m, seed, eps=EPS) for m in methods]
 
 
-def train(cache, cell):
+def train(cache, cell, **more):
   folder = cache.training(cell.config)
   write_json(folder / "config.json", identity.training_config(cell.config).as_dict())
-  write_json(folder / "manifest.json", {"finished": "now", "training_seconds": 60.0})
+  manifest = {"finished": "now", "training_seconds": 60.0, "identity": cache.known(cell.config)}
+  write_json(folder / "manifest.json", manifest | more)
   (folder / "checkpoints" / f"program_state_{cell.config.rounds}").mkdir(parents=True)
 
 
 def attack(cache, cell, eps, asr=0.25, **more):
-  evaluation = {
-    "config": identity.evaluation_config(cell.config, eps).as_dict(),
-    "result": {"attack": "pgd", "eps": eps, "clean_accuracy": 0.9, "asr_self": asr},
-    "clean_accuracy_global": 0.91,
-    "clean_accuracy_clients": [0.90, 0.94],
-    "majority_class": 0.6,
-    "attacked_images": 29,
-    "git_commit": "abc",
-    "seconds": 2.0,
-  }
-  write_json(cache.evaluation(cell.config, eps), evaluation | more)
+  result = {"attack": "pgd", "eps": eps, "clean_accuracy": 0.9, "asr_self": asr}
+  synthetic.store_evaluation(cache, cell, eps, **{"result": result} | more)
+
+
+def adapt(cache, cell, **more):
+  facts = {"config": identity.adapted_config(cell.config).as_dict(), "identity": HERE} | more
+  file = cache.adapted(cell.config)
+  write_json(file.with_suffix(".json"), facts)
+  np.savez(file, np.zeros(1))
+
+
+def make_old(cache, cell, eps):
+  """As versions wrote it that knew of no identity of images."""
+  stage = identity.evaluation_config(cell.config, eps)
+  train(cache, cell)
+  attack(cache, cell, eps)
+  folder = cache.training(cell.config)
+  old = folder.with_name(identity.old_training_name(cell.config))
+  folder.rename(old)
+  file = old / "evaluations" / f"{identity.digest(stage)}.json"
+  stored = read_json(file)
+  del stored["identity"]
+  file.unlink()
+  name = identity.digest(stage, **identity.old_facts(stage))
+  write_json(old / "evaluations" / f"{name}.json", stored)
+  return old
 
 
 def test_rows_say_where_every_number_is_from(tmp_path, cache):
@@ -55,7 +77,7 @@ def test_rows_say_where_every_number_is_from(tmp_path, cache):
   assert row["asr_self"] == 0.5 and row["clean_accuracy_global"] == 0.91
   assert row["clean_accuracy_all"] == pytest.approx(0.92)
   assert (cache.folder / row["evaluation"]).is_file()
-  assert row["training"] == f"trainings/{identity.training_name(cell.config)}"
+  assert row["training"] == f"trainings/{identity.training_name(cell.config, HERE)}"
   assert row["evaluation"].startswith(row["training"] + "/evaluations/")
   assert row["git_commit"] == "abc"
   assert (row["keys"], row["splits"], row["definitions"]) == (1, 1, 2)
@@ -117,6 +139,75 @@ def test_without_the_model_of_the_last_round_it_is_untrained(tmp_path, cache):
   [last] = checkpoints.iterdir()
   last.rename(checkpoints / f"program_state_{cell.config.rounds - 1}")
   assert not cache.is_trained(cell.config)
+
+
+def test_results_on_other_images_are_not_found(tmp_path, cache):
+  [cell] = cells(tmp_path, "distributed_noise")
+  train(cache, cell)
+  attack(cache, cell, 0.01)
+  adapt(cache, cell)
+  assert cache.missing(cell) == [0.02] and cache.is_trained(cell.config)
+  assert cache.has_adapted(cell.config)
+  other = cache_of(tmp_path, OTHER)
+  assert other.missing(cell) == [0.01, 0.02] and other.rows([cell]) == []
+  assert not other.is_trained(cell.config) and not other.has_adapted(cell.config)
+  assert steps.plan([cell], other) == [[cell]]
+
+
+def test_what_lies_in_a_folder_is_compared_too(tmp_path, cache):
+  [cell] = cells(tmp_path, "distributed_noise")
+  train(cache, cell, identity=OTHER)
+  for eps, stored in zip(EPS, ({"identity": OTHER}, {})):
+    attack(cache, cell, eps, **stored)
+  assert cache.missing(cell) == [0.01]
+  with pytest.raises(UserError, match="trained on other images.*another --cache"):
+    cache.is_trained(cell.config)
+  for wrong in ({"identity": OTHER}, {"identity": None}):
+    adapt(cache, cell, **wrong)
+    assert not cache.has_adapted(cell.config)
+  adapt(cache, cell)
+  assert cache.has_adapted(cell.config)
+
+
+def test_an_adapted_model_by_another_versions_defaults_is_made_anew(tmp_path, cache):
+  [cell] = cells(tmp_path, "distributed_noise")
+  train(cache, cell)
+  stored = identity.adapted_config(cell.config).as_dict() | {"adaptation_epochs": 77}
+  adapt(cache, cell, config=stored)
+  assert not cache.has_adapted(cell.config)
+  assert [s.kind for s in steps.steps_of([cell], cache)] == ["adapt", "attack", "attack"]
+
+
+def test_without_the_images_results_of_the_settings_are_taken_if_all_are_of_the_same(tmp_path):
+  [cell] = cells(tmp_path, "none")
+  attack(cache_of(tmp_path, HERE), cell, 0.01)
+  blind = cache_of(tmp_path, None, only_read=True)
+  assert blind.missing(cell) == [0.02] and len(blind.rows([cell])) == 1
+  assert known.why_missing(cell, blind) == "not in the cache"
+  [note] = known.notes([cell], blind, ["phantom"])
+  assert "the images or the model of phantom can't be read" in note
+  attack(cache_of(tmp_path, OTHER), cell, 0.01)
+  assert blind.missing(cell) == [0.01, 0.02] and blind.rows([cell]) == []
+  assert "results on 2 different images or models" in known.why_missing(cell, blind)
+
+
+@pytest.mark.parametrize("inputs", [HERE, None])
+def test_results_from_before_there_were_identities_are_read_and_told(tmp_path, cache, inputs):
+  [cell] = cells(tmp_path, "none")
+  old = make_old(cache, cell, 0.01)
+  # A sweep does not take them for its own: nobody knows what images they are of.
+  assert cache.missing(cell) == [0.01, 0.02] and not cache.is_trained(cell.config)
+  [note] = known.notes([cell], cache, [])
+  assert "1 trainings" in note and "they are not taken" in note
+  reading = cache_of(tmp_path, inputs, only_read=True)
+  assert reading.missing(cell) == [0.02]
+  [row] = reading.rows([cell])
+  assert row["training"] == f"trainings/{old.name}"
+  [note] = known.notes([cell], reading, [])
+  assert "before the identity of images was recorded: taken by their settings alone" in note
+  attack(cache, cell, 0.02)  # what has an identity goes first
+  if inputs:
+    assert reading.missing(cell) == [0.01] and known.notes([cell], reading, []) == []
 
 
 def test_two_sweeps_in_one_cache(cache):

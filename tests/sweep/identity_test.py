@@ -67,14 +67,20 @@ def test_an_evaluation_depends_on_everything_and_on_its_own_size_only():
     assert digests[0] != identity.digest(identity.evaluation_config(other, 0.1))
 
 
-def test_public_images_may_move_and_a_users_own_may_not():
-  def name(**settings):
-    return identity.training_name(config(**settings))
+@pytest.mark.parametrize("dataset", ["brain_tumor", "pathology", "image_folder", "npz"])
+def test_images_may_move_and_are_told_by_what_they_are(dataset):
+  here, there = (config(dataset=dataset, data_dir=folder) for folder in ("/a", "/b"))
+  assert identity.training_name(here, "a" * 64) == identity.training_name(there, "a" * 64)
+  assert identity.training_name(here, "a" * 64) != identity.training_name(here, "b" * 64)
+  assert identity.training_name(here, "a" * 64).startswith(identity.training_name(here) + "-")
 
-  assert name(dataset="brain_tumor", data_dir="/a") == name(dataset="brain_tumor", data_dir="/b")
-  assert name(dataset="npz", data_dir="/a") != name(dataset="npz", data_dir="/b")
-  assert name(dataset="pathology", data_dir="/a") == name(dataset="pathology", data_dir="/b")
-  assert name(dataset="pathology", data_dir="/a") != name(dataset="pathology")  # TFDS
+
+def test_names_of_old_caches_stay_known():
+  name = identity.old_training_name
+  assert name(config(seed=3)) == "phantom-seed3-fd117e3227bb"
+  assert name(config(dataset="brain_tumor", data_dir="/a", task="glioma", rounds=5)) == (
+    "glioma-seed0-8f7d7a4a5932"
+  )
 
 
 def test_a_changed_default_is_noticed_and_a_new_setting_is_not():

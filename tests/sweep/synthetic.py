@@ -3,6 +3,8 @@
 import pathlib
 
 from fedsafe_tff.config import Config
+from fedsafe_tff.experiment.run_dir import write_json
+from fedsafe_tff.sweep import identity
 from fedsafe_tff.sweep.request import Request, Task
 from fedsafe_tff.sweep.results import Results
 
@@ -65,3 +67,27 @@ def request(folder: pathlib.Path, name="table1", *, seeds=(0,), settings=None, *
     cache=folder / "cache",
     **keywords,
   )
+
+
+def store_evaluation(cache, cell, eps, **more):
+  """Puts an evaluation of a cell at one size into a cache; `more` wins over what it holds."""
+  metrics = {k: v for k, v in row(cell.method).items() if k.startswith(("asr_", "attack_acc"))}
+  evaluation = {
+    "config": identity.evaluation_config(cell.config, eps).as_dict(),
+    "result": metrics
+    | {
+      "attack": "pgd",
+      "eps": eps,
+      "clean_accuracy": 0.9,
+      "random_noise_flip_rate": 0.01,
+      "zero_gradient_share": 0.0,
+    },
+    "clean_accuracy_global": 0.91,
+    "clean_accuracy_clients": [0.90, 0.94],
+    "majority_class": 0.6,
+    "attacked_images": 29,
+    "git_commit": "abc",
+    "seconds": 2.0,
+    "identity": cache.known(cell.config),
+  }
+  write_json(cache.evaluation(cell.config, eps), evaluation | more)
