@@ -30,13 +30,18 @@ def sites(arguments: Sequence[str]) -> int:
     seeds = [int(seed) for seed in own["seeds"].split(",")]
   except ValueError:
     raise UserError(f"--seeds={own['seeds']}: expected whole numbers with commas") from None
+  from fedsafe_tff.experiment.run import Stopped
   from fedsafe_tff.experiment.sites_study import study
 
   def config(**settings):
     typed = [f"--{name}={value}" for name, value in settings.items() if value != ""]
     return command_line.parse([*rest, *typed], __doc__)
 
-  page = study(config, own["data_dir"], pathlib.Path(own["out"]), seeds, print)
+  try:
+    page = study(config, own["data_dir"], pathlib.Path(own["out"]), seeds, print)
+  except Stopped as stopped:
+    print(stopped, flush=True)
+    return 1
   print(f"page: {page}")
   return 0
 
