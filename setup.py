@@ -16,7 +16,7 @@ setup(
   license_files=["LICENSE"],
   packages=find_packages(include=["fedsafe_tff*", "flags*", "experiments*"]),
   package_data={
-    "fedsafe_tff.report": ["*.jinja"],
+    "fedsafe_tff.runs.report": ["*.jinja"],
     "flags": ["presets/*.flags", "presets/sweep/*.flags"],
   },
   python_requires=">=3.11,<3.12",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 from fedsafe_tff.data.files import atomic_path
 
 STEPS = ("check", "demo", "placement", "repeats", "gpu", "pgd", "transfer", "paper")

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 
 from benchmarks import measure, options
-from experiments import main
+from fedsafe_tff.commands import main
 
 _DTYPES = ("float32", "bfloat16")
 _BARE = "bare loop, {}"

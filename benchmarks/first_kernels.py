@@ -10,7 +10,7 @@ what every later one takes. Exit code 1 where there is no GPU.
 import time
 from collections.abc import Sequence
 
-from experiments import main
+from fedsafe_tff.commands import main
 
 _STEPS = 50
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 from fedsafe_tff.errors import UserError
 
 _DTYPES = ("float32", "bfloat16")

@@ -74,7 +74,7 @@ def _without_folders(arguments: Sequence[str]) -> list[str]:
 
 def machine() -> dict[str, str]:
   """Processor, memory, load, versions, commit."""
-  from fedsafe_tff.experiment import run_dir
+  from fedsafe_tff.runs import run_dir
 
   hardware = run_dir.hardware()
   versions = [f"Python {sys.version.split()[0]}"]

@@ -13,7 +13,7 @@ zero its sign follows. (On one and the same graph all agree bit for bit, see tes
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 
 _EPS = 0.05
 _DTYPES = ("float32", "bfloat16")

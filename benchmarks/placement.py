@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 
-from experiments import main
+from fedsafe_tff.commands import main
 
 # `name: (Kind): /job:localhost/replica:0/task:0/device:GPU:0`
 _PLACED = re.compile(r": \((\w+)\): .*/device:(CPU|GPU):\d+")

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from experiments import main
+from fedsafe_tff.commands import main
 
 
 def repeats(arguments: Sequence[str]) -> int:

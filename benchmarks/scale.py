@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 
 
 def scale(arguments: Sequence[str]) -> int:

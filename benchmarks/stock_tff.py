@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 
 _DTYPES = ("float32", "bfloat16")
 

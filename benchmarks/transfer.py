@@ -13,7 +13,7 @@ attack. *apart* is the largest difference between success rates and those of our
 from collections.abc import Callable, Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 
 _STEPS = 10
 _EPS = 0.05

@@ -1,22 +1,7 @@
-r"""Figure 3 of the paper: ASR against the share of the adaptation samples.
+"""Figure 3 of the paper: ASR against the share of the adaptation samples."""
 
-python -m experiments.figure3 --flagfile=flags/presets/sweep/cpu.flags \
-  --brain_tumor_dir=FOLDER --pathology_dir=FOLDER --out=results/figure3
-
-Adversarial training and distributed noise, from one training per task and seed.
-Presets: quick, cpu, paper. Trainings are kept in --cache and shared by all tables and figures.
-Ctrl-C finishes the round or attack and saves; the same command continues.
-"""
-
-from collections.abc import Sequence
-
-from experiments import main, sweeping
-
-
-def figure3(arguments: Sequence[str]) -> int:
-  """Makes it; returns the exit code."""
-  return sweeping.make("figure3", arguments, __doc__)
-
+from fedsafe_tff.commands import main
+from fedsafe_tff.commands.figure3 import figure3
 
 if __name__ == "__main__":
   main.run(figure3)

@@ -18,11 +18,11 @@ PURE_TENSORFLOW = (
 )
 # Usable at once: TensorFlow takes seconds to import.
 WITHOUT_TENSORFLOW = (
-  "fedsafe_tff.config",
+  "fedsafe_tff.runs.config",
   "fedsafe_tff.errors",
   "fedsafe_tff.evaluation.definitions",
   "fedsafe_tff.privacy",
-  "fedsafe_tff.report",
+  "fedsafe_tff.runs.report",
   "fedsafe_tff.versions",
   "flags",
 )
@@ -38,7 +38,7 @@ LIBRARY = (
   "fedsafe_tff.runtime",
   "fedsafe_tff.training",
 )
-RUNS = ("fedsafe_tff.config", "fedsafe_tff.experiment", "fedsafe_tff.report", "fedsafe_tff.sweep")
+RUNS = ("fedsafe_tff.runs.config", "fedsafe_tff.runs", "fedsafe_tff.runs.report", "fedsafe_tff.paper")
 
 
 def _within(name: str, packages: tuple[str, ...]) -> bool:
@@ -100,4 +100,4 @@ def test_every_package_named_here_exists():
 def test_an_import_through_others_is_seen():
   # Learning is TFF orchestration; were this empty, the tests above would prove nothing.
   assert _imports(("fedsafe_tff.learning",), ("tensorflow_federated",))
-  assert _imports(("experiments",), ("fedsafe_tff.config",))
+  assert _imports(("experiments",), ("fedsafe_tff.runs.config",))

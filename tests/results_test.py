@@ -8,8 +8,8 @@ import tarfile
 
 import pytest
 
-from fedsafe_tff.config import Config
-from fedsafe_tff.sweep import identity
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.paper import identity
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
 METHODS = (

@@ -39,7 +39,7 @@ def test_a_step_that_fails_stops_none_after_it(tmp_path, monkeypatch):
 
 
 def test_flags_of_the_trainings_are_known(tmp_path):
-  from flags import command_line
+  from fedsafe_tff.runs.flags import command_line
 
   values = argparse.Namespace(out=tmp_path, data_dir="folder", paper_rounds=2)
   commands = {step: card._command(step, values) for step in card.STEPS}

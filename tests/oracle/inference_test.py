@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from fedsafe_tff.sweep import statistics
-from fedsafe_tff.sweep.results import Results
+from fedsafe_tff.paper import statistics
+from fedsafe_tff.paper.results import Results
 from tests.oracle import inference
-from tests.sweep.synthetic import row
+from tests.paper.synthetic import row
 
 RNG = np.random.default_rng(4)
 

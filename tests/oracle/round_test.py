@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fedsafe_tff import aggregation, algorithm, client_work
-from fedsafe_tff.config import Config
-from fedsafe_tff.experiment.noise import Noise
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.privacy import accounting, calibration
 from tests import small
 from tests.oracle import equations, twin

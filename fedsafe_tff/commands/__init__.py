@@ -1,0 +1,1 @@
+"""What `fedsafe NAME` and `python -m experiments.NAME` do."""

@@ -1,5 +1,0 @@
-"""Every setting of a run: one frozen, flat `Config`, from which the flags are made."""
-
-from fedsafe_tff.config.config import GROUPS, Config
-
-__all__ = ["Config", "GROUPS"]

@@ -1,0 +1,94 @@
+"""What of a configuration decides about a training, an adapted model, an evaluation.
+
+Two cells whose settings agree in what affects a stage share its result. Settings at their defaults
+don't enter a hash, so that a new setting leaves the cache valid; a stored configuration is
+compared with the wanted one as well, so that a changed default is noticed. Images and a user's
+model are no settings: their identity (`experiment.inputs`) stands beside the hash.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.config.evaluation import EvaluationConfig
+
+_DIGITS = 12
+
+
+def training_config(config: Config) -> Config:
+  """The configuration of the training alone: no attacks, no adaptation and downlink noise.
+
+  Those come after the last round. Local adversarial training is a part of the rounds and stays.
+  """
+  defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
+  changes: dict[str, Any] = {"keep_checkpoints": 2, **defaults}
+  if config.defense != "local_adversarial_training":
+    changes["defense"] = "none"
+  return dataclasses.replace(config, **changes).normalized()
+
+
+def adapted_config(config: Config) -> Config:
+  """The configuration up to the adapted model, which is the same with and without noise."""
+  changes: dict[str, Any] = dataclasses.asdict(training_config(config))
+  changes |= {name: value for name, value in dataclasses.asdict(config).items() if "adapt" in name}
+  if config.adapts:
+    changes["defense"] = "server_adversarial_training"
+  return Config(**changes).normalized()
+
+
+def evaluation_config(config: Config, eps: float) -> Config:
+  """The configuration up to one attack at one size."""
+  return dataclasses.replace(config, attack_eps=(eps,)).normalized()
+
+
+def digest(config: Config, **more: Any) -> str:
+  """Hash of the settings that change results, and of `more`."""
+  text = json.dumps(config.identity() | more, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def training_name(config: Config, inputs: str = "") -> str:
+  """Name of the folder of the training that `config` needs.
+
+  Args:
+    config: All settings; those of the training decide.
+    inputs: `Inputs.identity`; without it, what the names of all such trainings begin with.
+  """
+  wanted = training_config(config)
+  name = f"{_label(wanted)}-{digest(wanted)}"
+  return f"{name}-{inputs[:_DIGITS]}" if inputs else name
+
+
+def old_training_name(config: Config) -> str:
+  """Its name before the identity of images and model was a part of it."""
+  wanted = training_config(config)
+  return f"{_label(wanted)}-{digest(wanted, **old_facts(wanted))}"
+
+
+def old_facts(config: Config) -> dict[str, str]:
+  """What hashes of settings held of the images before: the folder of a user's own, as resolved."""
+  if config.dataset in ("image_folder", "npz"):
+    return {"data": str(pathlib.Path(config.data_dir).expanduser().resolve())}
+  return {"data": "folder" if config.data_dir and config.dataset == "pathology" else ""}
+
+
+def _label(config: Config) -> str:
+  return f"{config.task or config.dataset}-seed{config.seed}"
+
+
+def agrees(wanted: Config, stored: dict[str, Any]) -> bool:
+  """Whether a stored `as_dict` gives the results of `wanted`; settings new since then are ignored.
+
+  Such a setting has its default in `wanted`: any other value would have changed the hash.
+  """
+  mine = wanted.as_dict()
+  return not wanted.differences(mine | {k: v for k, v in stored.items() if k in mine})
+
+
+def copies_config(config: Config) -> Config:
+  """The configuration up to what every client receives: no attacks."""
+  defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
+  return dataclasses.replace(config, **defaults).normalized()

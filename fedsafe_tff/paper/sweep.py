@@ -1,0 +1,159 @@
+"""Makes a table or figure: does what is missing, then writes tables, plots and the page."""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import render
+from fedsafe_tff.paper import (
+  ablation,
+  figure1,
+  figure2,
+  figure3,
+  identity,
+  known,
+  mixture,
+  page,
+  steps,
+  table1,
+  table2,
+)
+from fedsafe_tff.paper.cache import Cache
+from fedsafe_tff.paper.cells import Cell, check_typed
+from fedsafe_tff.paper.progress import SweepProgress
+from fedsafe_tff.paper.report import Report
+from fedsafe_tff.paper.request import Request
+from fedsafe_tff.paper.results import Results
+
+
+class Study(Protocol):
+  """What the module of a table or figure offers."""
+
+  TITLE: str
+
+  def cells(self, request: Request) -> list[Cell]:
+    """The cells that it needs."""
+
+  def report(self, request: Request, results: Results, folder: pathlib.Path) -> Report:
+    """Writes its tables and plots into `folder`."""
+
+
+_STUDIES: dict[str, Study] = {
+  "table1": table1,
+  "table2": table2,
+  "figure1": figure1,
+  "figure2": figure2,
+  "figure3": figure3,
+  "ablation": ablation,
+}
+
+
+def run(request: Request) -> tuple[pathlib.Path, int]:
+  """Makes a table or figure, from the cache as far as that goes.
+
+  Args:
+    request: What the user asks for.
+
+  Returns:
+    The page, and the number of cells that could not be done or that the cache lacks.
+
+  Raises:
+    UserError: What the user can mend.
+    Stopped: After Ctrl-C or SIGTERM; what is finished is saved.
+  """
+  study = _STUDIES[request.name]
+  cells = study.cells(request)
+  check_typed(request, cells)
+  try:
+    request.out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"--out={request.out} can't be made ({error.strerror}): choose another folder"
+    ) from None
+  told = known.Known(_say, required=not request.only_cached)
+  request = dataclasses.replace(request, known=told)
+  cache = Cache.of(request)
+  if any(cell.config.model != "cnn" for cell in cells):
+    _set_up(cells[0].config)  # to tell what a user's model is needs TensorFlow
+  if request.only_cached:
+    failures = [(c, known.why_missing(c, cache)) for c in cells if cache.missing(c)]
+    for task, reason in told.unread.items():
+      _say(f"{task} is not compared with its images: {reason}")
+  else:
+    failures = _do_missing(request, cells, cache)
+  notes = known.notes(cells, cache, list(told.unread))
+  for note in notes:
+    _say(note)
+  results = Results(cache.rows(cells))
+  mixed = mixture.check(request, results.rows)
+  report = study.report(request, results, request.out)
+  if results.rows:
+    render.write_csv(request.out / "numbers.csv", results.rows)
+  if report.claims:
+    records = [
+      {"claim": c.text, "verdict": c.verdict, "evidence": " ".join(c.evidence)}
+      for c in report.claims
+    ]
+    render.write_csv(request.out / "claims.csv", records)
+  lacking = [(cell.title(), reason) for cell, reason in failures]
+  path = page.write(
+    request.out, study.TITLE, report, request, cells, lacking, results.rows, mixed, notes
+  )
+  return path, len(failures)
+
+
+def _say(text: str) -> None:
+  print(text, flush=True)
+
+
+@functools.cache
+def _set_up(config: Config) -> None:
+  """What TensorFlow has to be told before it computes anything, and can be told once."""
+  import tensorflow as tf
+
+  from fedsafe_tff.runs import runtimes
+
+  # Every model has its evaluator with its graphs, which TensorFlow would warn of.
+  tf.get_logger().setLevel("ERROR")
+  if config.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+  runtimes.configure(config)
+
+
+def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[tuple[Cell, str]]:
+  groups = steps.plan(cells, cache)
+  if not groups:
+    _say("everything is in the cache: nothing to train or attack")
+    return []
+  # That numbers would mix should be known now, not after hours of training.
+  mixture.check(request, cache.rows(cells), more_to_come=True)
+  with cache.locked():
+    # TensorFlow and TFF take seconds to import: only what computes pays for them.
+    from fedsafe_tff.runs.prepare import prepare
+    from fedsafe_tff.runtime.signals import graceful_stop
+    from fedsafe_tff.paper import work
+
+    _set_up(cells[0].config)
+    estimate = steps.Estimate(steps.measured(cells, cache))
+    to_come = [step for group in groups for step in steps.steps_of(group, cache)]
+    failures = []
+    with graceful_stop() as stop, SweepProgress(to_come, estimate, sys.stdout) as progress:
+      progress.note(
+        f"{len(cells)} cells, {sum(map(len, groups))} of them to be done, from {len(groups)} "
+        f"trainings in {cache.folder}"
+      )
+      # What is wrong with a task's data should be known now, not after hours of another task.
+      for first in {group[0].task: group[0] for group in reversed(groups)}.values():
+        prepare(identity.training_config(first.config), progress.note)
+      for group in groups:
+        failed = work.do_group(group, cache, progress, stop)
+        for cell, reason in failed:
+          progress.note(f"{cell.title()}: {reason}")
+        failures += failed
+    return failures

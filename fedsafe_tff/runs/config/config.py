@@ -1,0 +1,129 @@
+"""The flat, frozen `Config` of a run, its checks and its comparison with another."""
+
+import dataclasses
+from typing import Any
+
+from fedsafe_tff.runs.config.data import DataConfig
+from fedsafe_tff.runs.config.defense import DefenseConfig
+from fedsafe_tff.runs.config.evaluation import EvaluationConfig
+from fedsafe_tff.runs.config.model import ModelConfig
+from fedsafe_tff.runs.config.run import RunConfig
+from fedsafe_tff.runs.config.setting import setting_of
+from fedsafe_tff.runs.config.training import TrainingConfig
+from fedsafe_tff.errors import UserError
+
+GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
+
+# They say where a run lives and how much it keeps or takes, not what it computes.
+_NOT_COMPARED = (
+  "run_dir",
+  "cache_dir",
+  "data_dir",
+  "keep_checkpoints",
+  "gpu_memory_limit",
+  "ray_address",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig):
+  """Every setting of a run. Values are checked when it is made."""
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      setting_of(field).check(field.name, getattr(self, field.name))
+    self._check_combinations()
+
+  def _check_combinations(self) -> None:
+    total = self.adaptation_fraction + self.validation_fraction
+    total += self.evaluation_fraction if self.split == "grouped" else 0.0
+    if total >= 1.0:
+      raise UserError(
+        f"the fractions for evaluation, adaptation and validation add up to {total:g}: "
+        "leave a part of 1 for the clients' training"
+      )
+    ours = self.algorithm == "fedsafe"
+    if ours and self.uplink_sigma > 0 and self.uplink_epsilon > 0:
+      raise UserError("--uplink_sigma and --uplink_epsilon both set the same noise: give one")
+    if ours and self.uplink_epsilon > 0 and self.clip_norm == 0:
+      raise UserError(
+        "--uplink_epsilon needs --clip_norm above 0: without clipping the noise guarantees nothing"
+      )
+    if self.calibrated_downlink and self.clip_norm == 0:
+      raise UserError("--downlink_epsilon (Wei et al.) needs --clip_norm above 0")
+    exposed = self.effective_exposures**2 * self.num_clients
+    if self.calibrated_downlink and self.rounds**2 <= exposed:
+      raise UserError(
+        f"--downlink_epsilon: with {self.rounds} rounds T, {self.num_clients} clients N and "
+        f"{self.effective_exposures} exposures L, Wei et al.'s formula gives no noise at all: give "
+        "--exposures below T / sqrt(N)"
+      )
+    adaptive = ours and self.aggregator == "adaptive_dp"
+    if self.central_dp and self.clip_norm == 0 and not adaptive:
+      raise UserError("central DP needs --clip_norm above 0")
+    if ours and self.aggregator != "mean" and self.upload != "update":
+      raise UserError(f"--aggregator={self.aggregator} aggregates updates: add --upload=update")
+    if not ours and self.defense != "none":
+      raise UserError(
+        f"--defense={self.defense} is part of --algorithm=fedsafe: a TFF baseline runs with "
+        "--defense=none"
+      )
+    if self.attack_colluders > self.num_clients:
+      raise UserError(
+        f"--attack_colluders={self.attack_colluders} is more than --num_clients={self.num_clients}"
+      )
+    if not self.attack_eps:
+      raise UserError("--attack_eps is empty: give at least one perturbation size")
+    unknown = set(self.attacks.split(",")) - {"fgsm", "pgd"}
+    if unknown:
+      raise UserError(f"--attacks has unknown {', '.join(sorted(unknown))}: choose from fgsm, pgd")
+
+  @property
+  def draws_noise(self) -> bool:
+    """Whether uploads or copies are noised; TFF's DP aggregators draw theirs themselves."""
+    return self.noised_uploads or self.noisy_downlink
+
+  @property
+  def effective_exposures(self) -> int:
+    """Exposures L in the paper's formulas."""
+    return self.exposures or self.rounds
+
+  def inapplicable(self) -> dict[str, str]:
+    """Settings without effect under this config, with what each would need."""
+    return {
+      field.name: setting_of(field).needs
+      for field in dataclasses.fields(self)
+      if setting_of(field).applies is not None and not setting_of(field).applies(self)
+    }
+
+  def normalized(self) -> "Config":
+    """The same config with every setting that has no effect at its default."""
+    defaults = {field.name: field.default for field in dataclasses.fields(self)}
+    return dataclasses.replace(self, **{name: defaults[name] for name in self.inapplicable()})
+
+  def as_dict(self) -> dict[str, Any]:
+    """Flag name to value, in the order of the flag groups; lists for tuples, as JSON has them."""
+    values = {}
+    for group in GROUPS:
+      for field in dataclasses.fields(group):
+        value = getattr(self, field.name)
+        values[field.name] = list(value) if isinstance(value, tuple) else value
+    return values
+
+  def identity(self) -> dict[str, Any]:
+    """The settings that change the results and are not at their defaults, as in `as_dict`."""
+    defaults = Config().as_dict()
+    return {
+      name: value
+      for name, value in self.as_dict().items()
+      if name not in _NOT_COMPARED and value != defaults[name]
+    }
+
+  def differences(self, other: dict[str, Any]) -> list[str]:
+    """The settings whose value differs from `other` (an `as_dict`) and changes the results."""
+    mine = self.as_dict()
+    return [
+      f"--{name}: {other.get(name)!r} there, {value!r} here"
+      for name, value in mine.items()
+      if name not in _NOT_COMPARED and other.get(name) != value
+    ]

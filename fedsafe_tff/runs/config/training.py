@@ -1,0 +1,126 @@
+"""Settings of the federated training: rounds, local steps, uploads, aggregation."""
+
+import dataclasses
+
+from fedsafe_tff.runs.config.setting import setting
+
+
+def _ours(config: "TrainingConfig") -> bool:
+  return config.algorithm == "fedsafe"
+
+
+_CENTRAL_DP = ("central_dp", "adaptive_dp")
+_OURS = {"applies": _ours, "needs": "--algorithm=fedsafe"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+  """Federated training."""
+
+  algorithm: str = setting(
+    "fedsafe",
+    "fedsafe is Algorithm 1; the others are TFF's own, on the same model and data.",
+    choices=("fedsafe", "tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"),
+  )
+  rounds: int = setting(10, "Federated rounds T.", low=1)
+  local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1)
+  batch_size: int = setting(32, "Local batch size.", low=1)
+  learning_rate: float = setting(0.02, "Local SGD learning rate.", low=0.0, low_open=True)
+  learning_rate_schedule: str = setting(
+    "constant",
+    "Learning rate over the rounds; cosine falls from the full rate to zero.",
+    choices=("constant", "cosine"),
+    **_OURS,
+  )
+  momentum: float = setting(0.0, "Momentum of local SGD.", low=0.0, high=1.0, high_open=True)
+  gradient_clip: float = setting(
+    0.0,
+    "L2 norm to which the gradient of each SGD step, local and in adaptation, is scaled down; 0 "
+    "leaves it. A few large first steps can kill the CNN's narrow last layers for good.",
+    low=0.0,
+    **_OURS,
+  )
+  prox_mu: float = setting(
+    0.01,
+    "Strength of FedProx's proximal term.",
+    low=0.0,
+    applies=lambda c: c.algorithm == "tff_fed_prox",
+    needs="--algorithm=tff_fed_prox",
+  )
+  upload: str = setting(
+    "weights",
+    "What a client clips, noises and uploads: its weights (the paper) or its update, that is "
+    "the weights less the copy it received.",
+    choices=("weights", "update"),
+    **_OURS,
+  )
+  clip_norm: float = setting(
+    0.0,
+    "Clipping norm C of an upload; 0 does not clip.",
+    low=0.0,
+    applies=lambda c: c.algorithm in ("fedsafe", "tff_dp_fed_avg"),
+    needs="--algorithm=fedsafe or tff_dp_fed_avg",
+  )
+  uplink_sigma: float = setting(
+    0.0,
+    "Standard deviation of the Gaussian noise on each uploaded coordinate.",
+    low=0.0,
+    **_OURS,
+  )
+  uplink_epsilon: float = setting(
+    0.0,
+    "If above 0, --uplink_sigma is computed from this nominal epsilon: c L (2C/m) / epsilon.",
+    low=0.0,
+    **_OURS,
+  )
+  uplink_delta: float = setting(
+    1e-5,
+    "delta of every privacy statement.",
+    low=0.0,
+    low_open=True,
+    high=1.0,
+    high_open=True,
+    applies=lambda c: c.accounted_uploads or c.calibrated_downlink or c.central_dp,
+    needs="noise with an accounting (--clip_norm with --uplink_sigma or --uplink_epsilon, "
+    "--downlink_epsilon or central DP)",
+  )
+  exposures: int = setting(
+    0,
+    "Exposures L of an upload in the paper's formulas; 0: the number of rounds.",
+    low=0,
+    applies=lambda c: c.accounted_uploads or c.calibrated_downlink,
+    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, or --downlink_epsilon",
+  )
+  aggregator: str = setting(
+    "mean",
+    "mean is Eq. 4; secure_sum (simulated; it bounds a coordinate times the client's images, at "
+    "first by 100), robust (zeroing and clipping), central_dp (clipping to --clip_norm) and "
+    "adaptive_dp (to a quantile) are TFF's own aggregators.",
+    choices=("mean", "secure_sum", "robust", *_CENTRAL_DP),
+    **_OURS,
+  )
+  dp_noise_multiplier: float = setting(
+    1.0,
+    "Noise multiplier of central DP: noise at the server over the clipping norm.",
+    low=0.0,
+    low_open=True,
+    applies=lambda c: c.central_dp,
+    needs="--aggregator=central_dp or adaptive_dp, or --algorithm=tff_dp_fed_avg",
+  )
+
+  @property
+  def central_dp(self) -> bool:
+    """Whether noise is added once, at the server, by a TFF DP aggregator."""
+    if self.algorithm == "fedsafe":
+      return self.aggregator in _CENTRAL_DP
+    return self.algorithm == "tff_dp_fed_avg"
+
+  @property
+  def accounted_uploads(self) -> bool:
+    """Whether uploads are clipped too, without which their noise guarantees nothing."""
+    return self.noised_uploads and self.clip_norm > 0
+
+  @property
+  def noised_uploads(self) -> bool:
+    """Whether the clients add noise to what they upload."""
+    return self.algorithm == "fedsafe" and (self.uplink_sigma > 0 or self.uplink_epsilon > 0)

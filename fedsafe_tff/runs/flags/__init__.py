@@ -1,0 +1,1 @@
+"""absl flags made from `fedsafe_tff.runs.config`, and the presets that use them."""

@@ -1,0 +1,147 @@
+"""From a command line to a `Config`: presets first, then what was typed, then the checks.
+
+A flag typed on the command line wins over the preset wherever it stands. A typed flag without
+effect under the chosen data set, defence or algorithm is an error; a preset may carry settings
+for several defences, of which those that apply are used.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from fedsafe_tff.runs.config import GROUPS, Config
+from fedsafe_tff.runs.config.setting import setting_of
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.flags import define
+
+_HELP = ("--help", "-h", "-help", "--helpfull", "--helpshort")
+
+
+def presets_first(arguments: Sequence[str]) -> list[str]:
+  """Moves every `--flagfile` to the front, so that typed flags override it.
+
+  Raises:
+    UserError: A `--flagfile` is no file.
+  """
+  files, others = [], []
+  waiting = False
+  for argument in arguments:
+    name = argument.lstrip("-").split("=")[0]
+    if waiting:
+      files.append(f"--flagfile={argument}")
+      waiting = False
+    elif argument.startswith("-") and name == "flagfile":
+      if "=" in argument:
+        files.append(argument)
+      else:
+        waiting = True
+    else:
+      others.append(argument)
+  if waiting:
+    raise UserError("--flagfile has no path: write --flagfile=PATH")
+  for file in files:
+    path = pathlib.Path(file.split("=", 1)[1]).expanduser()
+    if not path.is_file():
+      presets = sorted(p.stem for p in (pathlib.Path(__file__).parent / "presets").glob("*.flags"))
+      raise UserError(
+        f"--flagfile={path} is not a file: the presets in flags/presets are {', '.join(presets)}"
+      )
+  return files + others
+
+
+def typed_names(arguments: Sequence[str], values: flags.FlagValues) -> set[str]:
+  """Names of the flags that stand on the command line itself, not in a preset."""
+  names = set()
+  for argument in arguments:
+    if not argument.startswith("-"):
+      continue
+    name = argument.lstrip("-").split("=")[0]
+    if name not in values and name.startswith("no"):
+      name = name[2:]
+    names.add(name)
+  return names
+
+
+def help_text(
+  binary_doc: str,
+  values: flags.FlagValues = flags.FLAGS,
+  groups: Sequence[type] = GROUPS,
+) -> str:
+  """All flags by topic, with ranges, defaults and what they need to have an effect."""
+  lines = [binary_doc.strip(), ""]
+  for group in groups:
+    lines += [(group.__doc__ or "").strip().rstrip(".") + ":"]
+    for field in dataclasses.fields(group):
+      if field.name not in values:
+        continue
+      setting = setting_of(field)
+      default = values[field.name].default_as_str or "''"
+      facts = [f"default {default}"]
+      if setting.choices:
+        facts.append("one of " + ", ".join(setting.choices))
+      if setting.low is not None or setting.high is not None:
+        facts.append("in " + setting.interval())
+      if setting.needs:
+        facts.append("needs " + setting.needs)
+      lines += [f"  --{field.name}", f"      {setting.help}", f"      ({'; '.join(facts)})"]
+    lines.append("")
+  lines.append("--flagfile=PATH reads flags from a file; a flag typed here wins over it.")
+  return "\n".join(lines)
+
+
+def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
+  """Parses the words after the program's name into a checked, normalized `Config`.
+
+  Args:
+    arguments: The command line without the program's name.
+    binary_doc: Text that `--help` prints above the flags.
+
+  Returns:
+    The config; settings without effect are at their defaults.
+
+  Raises:
+    UserError: An unknown flag, a value out of range, a typed flag without effect.
+    SystemExit: With code 0 after `--help`.
+  """
+  values = flags.FlagValues()
+  define.define_all(values)
+  if any(argument in _HELP for argument in arguments):
+    print(help_text(binary_doc, values))
+    sys.exit(0)
+  ordered = presets_first(arguments)
+  for argument in ordered:
+    if argument.startswith("-") and argument.lstrip("-").split("=")[0] == "undefok":
+      raise UserError("--undefok would hide misspelt flags: leave it out")
+  try:
+    rest = values(["fedsafe", *ordered])[1:]
+  except flags.Error as error:
+    raise UserError(" ".join(str(error).split())) from None
+  if rest:
+    raise UserError(
+      f"unexpected words on the command line: {' '.join(rest)}: flags are written --name=value"
+    )
+  config = Config(
+    **{
+      field.name: values[field.name].value
+      for group in GROUPS
+      for field in dataclasses.fields(group)
+    }
+  )
+  without_effect = config.inapplicable()
+  for name in sorted(typed_names(arguments, values) & set(without_effect)):
+    raise UserError(f"--{name} has no effect here: it needs {without_effect[name]}")
+  _tell_what_a_baseline_lacks(config)
+  return config.normalized()
+
+
+def _tell_what_a_baseline_lacks(config: Config) -> None:
+  """A preset's settings that the algorithm ignores: else it would be compared on other terms."""
+  ours = dataclasses.replace(config, algorithm="fedsafe")
+  lost = sorted(set(config.inapplicable()) - set(ours.inapplicable()))
+  normalized, values = config.normalized().as_dict(), config.as_dict()
+  named = [f"--{name}={values[name]}" for name in lost if values[name] != normalized[name]]
+  if named:
+    print(f"--algorithm={config.algorithm} does not use {', '.join(named)}", file=sys.stderr)

@@ -1,0 +1,106 @@
+"""The identity of what a run is given besides its flags: its images and a user's own model.
+
+It stands in manifests and in the names of what caches hold, and is compared wherever something that
+was computed before is taken up: what lies in a folder, or behind a model's name, may have changed.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.data import loading, remembered
+from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_folder import Meaning
+from fedsafe_tff.data.image_set import ImageSet
+
+Log = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """What a run is given.
+
+  Attributes:
+    data_hash: `ImageSet.content_hash` of its images.
+    model_hash: `models.source.fingerprint` of a user's model; empty for those of this package.
+  """
+
+  data_hash: str
+  model_hash: str = ""
+
+  @property
+  def identity(self) -> str:
+    """sha256, as hex, of all of it."""
+    facts = json.dumps(dataclasses.asdict(self), sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+  def facts(self) -> dict[str, str | None]:
+    """As manifests and stored results hold it."""
+    return {
+      "identity": self.identity,
+      "data_hash": self.data_hash,
+      "model_hash": self.model_hash or None,
+    }
+
+  def differing(self, stored: dict[str, Any]) -> str:
+    """What differs from stored `facts`, in words; empty where nothing does."""
+    if stored.get("identity") == self.identity:
+      return ""
+    same_images = stored.get("data_hash") == self.data_hash
+    return "another source or other weights of --model" if same_images else "other images"
+
+
+def data_spec(config: Config) -> loading.DataSpec:
+  """Which images a config asks for, and how they are read."""
+  return loading.DataSpec(
+    dataset=config.dataset,
+    task=config.task,
+    data_dir=config.data_dir,
+    image_size=config.image_size,
+    num_images=config.num_images,
+    skip_bad_images=config.skip_bad_images,
+    seed=config.seed,
+    reading=Reading(
+      window=config.window,
+      transparency=config.transparency,
+      slice_axis=config.slice_axis,
+      max_pixels=config.max_pixels,
+      max_bytes=config.max_bytes,
+    ),
+    meaning=Meaning(
+      layout=config.layout,
+      metadata=config.metadata,
+      columns=config.columns,
+      patient_pattern=config.patient_pattern,
+    ),
+  )
+
+
+def read_images(config: Config, log: Log) -> ImageSet:
+  """The images, from the cache of decoded ones where these are still the ones on disk.
+
+  Raises:
+    UserError: Whatever is wrong with the folder, the images or the task.
+  """
+  return loading.load(data_spec(config), cache_dir=config.cache_dir, progress=log)
+
+
+def identify(config: Config, image_set: ImageSet) -> Inputs:
+  """The identity of images that were read and of the configuration's model.
+
+  Raises:
+    UserError: A user's model can't be loaded.
+  """
+  model_hash = ""
+  if config.model != "cnn":
+    from fedsafe_tff.models import source  # imports TensorFlow, which takes seconds
+
+    model_hash = source.fingerprint(
+      config.model,
+      input_shape=image_set.image_shape,
+      num_classes=len(image_set.class_names),
+    )
+  return Inputs(remembered.content_hash(image_set, config.cache_dir), model_hash)

@@ -1,0 +1,195 @@
+"""The round loop: checkpoints, metrics, progress, resume, a clean stop."""
+
+import asyncio
+import contextlib
+import math
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.runs import run_dir as run_dir_lib
+from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.runs.trainers import Trainer, learning_rate
+from fedsafe_tff.runs.report.progress import Progress
+from fedsafe_tff.runtime.signals import StopRequest
+from fedsafe_tff.training import adaptation, local
+
+
+class Diverged(UserError):
+  """A loss that is not a number: another learning rate or less noise would mend it."""
+
+
+class Checkpoints:
+  """States on disk, by round, through TFF's program-state manager."""
+
+  def __init__(self, folder: pathlib.Path, keep: int):
+    # A save that was cut off leaves a folder of its own behind.
+    for left in folder.glob("*_temp*"):
+      shutil.rmtree(left, ignore_errors=True)
+    with _disk_errors(folder):
+      self._manager = tff.program.FileProgramStateManager(
+        str(folder), keep_total=keep, keep_first=False
+      )
+
+  def newest(self, structure: Any) -> tuple[Any, int]:
+    """The newest readable state and its round, else (`structure`, 0)."""
+    versions = asyncio.run(self._manager.get_versions()) or []
+    for version in sorted(versions, reverse=True):
+      try:
+        return asyncio.run(self._manager.load(version, structure)), version
+      except Exception as error:  # the one before may still be whole
+        unreadable = error
+    if versions:
+      raise UserError(
+        f"no checkpoint of {sorted(versions)} can be read ({unreadable}): start in another "
+        "--run_dir"
+      )
+    return structure, 0
+
+  def save(self, state: Any, version: int) -> None:
+    """Writes a state; what can't be written is a UserError."""
+    with _disk_errors(f"checkpoint of round {version}"):
+      with contextlib.suppress(tff.program.ProgramStateExistsError):
+        asyncio.run(self._manager.save(state, version))
+
+
+def train(
+  config: Config,
+  prepared: Prepared,
+  noise: Noise,
+  trainer: Trainer,
+  path: pathlib.Path,
+  progress: Progress,
+  stop: StopRequest,
+) -> Any | None:
+  """Runs the rounds that are left.
+
+  Args:
+    config: The run's settings.
+    prepared: Data and model.
+    noise: Its noise and accounting.
+    trainer: The algorithm.
+    path: The run folder.
+    progress: Shows each round.
+    stop: Is looked at between rounds.
+
+  Returns:
+    The last state; None when the run was stopped before its last round.
+
+  Raises:
+    Diverged: A client's loss is not a number; its last good checkpoint stays.
+  """
+  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
+  state, done = checkpoints.newest(trainer.initialize())
+  if done:
+    progress.note(f"continuing after round {done} of {config.rounds}")
+  metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
+  clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
+  scorer = Scorer(prepared.model, config.evaluation_batch_size)
+  validation = prepared.images("validation")
+  with _disk_errors(path / "tensorboard"):
+    events = tf.summary.create_file_writer(str(path / "tensorboard"))
+  progress.start(config.rounds, done)
+  for index in range(done, config.rounds):
+    if stop.requested:
+      return None
+    started = time.monotonic()
+    state, outcome = trainer.next(state, index)
+    number = index + 1
+    _check_finite(config, outcome["clients"], number, path)
+    row = _metrics_row(config, noise, outcome, number)
+    row["validation_loss"], row["validation_accuracy"] = scorer.loss_and_accuracy(
+      trainer.weights(state), *validation
+    )
+    if not math.isfinite(row["validation_loss"]):
+      where = "after adaptation" if row["adapted"] else "after aggregation"
+      raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
+    row["seconds"] = round(time.monotonic() - started, 3)
+    metrics_table.append([row])
+    clients_table.append(_client_rows(outcome["clients"], number))
+    _write_events(events, row, number)
+    checkpoints.save(state, number)
+    progress.round(number, row)
+  return state
+
+
+def _write_events(events: Any, row: dict[str, Any], number: int) -> None:
+  with _disk_errors("TensorBoard's events"), events.as_default(step=number):
+    for name, value in row.items():
+      if name != "round" and value is not None:
+        tf.summary.scalar(name, value)
+    events.flush()
+
+
+@contextlib.contextmanager
+def _disk_errors(what: str | pathlib.Path) -> Iterator[None]:
+  """TensorFlow tells of a full disk by errors of its own."""
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    raise UserError(
+      f"{what} can't be written ({error}): free space, then run the same command to continue"
+    ) from None
+
+
+def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathlib.Path) -> None:
+  ours = config.algorithm == "fedsafe"
+  # The loss is that before the last step: what this one did shows in the norm of the upload. TFF's
+  # baselines tell no norm, and one loss for all clients.
+  for name in ("loss", "norm") if ours else ("loss",):
+    values = clients[:, local.METRICS.index(name)]
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+      whose = f"client {bad[0]}" if ours else "the clients"
+      raise _diverged(f"the {name} of {whose} is {values[bad[0]]}", number, path)
+
+
+def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:
+  return Diverged(
+    f"round {number}: {what}: lower the learning rate or the noise; the last good checkpoint "
+    f"stays in {path / 'checkpoints'}"
+  )
+
+
+def _metrics_row(
+  config: Config, noise: Noise, outcome: dict[str, np.ndarray], number: int
+) -> dict[str, Any]:
+  clients = outcome["clients"].astype(np.float64)
+  column = {name: clients[:, i] for i, name in enumerate(local.METRICS)}
+  share = column["num_examples"] / column["num_examples"].sum()
+  adapted = outcome["adaptation"]
+  row: dict[str, Any] = dict.fromkeys(run_dir_lib.METRICS)
+  row |= {
+    "round": number,
+    "train_loss": float((share * column["loss"]).sum()),
+    "train_accuracy": float((share * column["accuracy"]).sum()),
+    "learning_rate": learning_rate(config, number - 1),
+    "epsilon": noise.epsilon(number),
+    "epsilon_paper": noise.paper_epsilon(number),
+    "adapted": int(adapted is not None),
+  }
+  if config.clip_norm > 0 and np.isfinite(column["clipped"]).all():
+    row["clipped_share"] = float(column["clipped"].mean())
+  if adapted is not None:
+    values = dict(zip(adaptation.METRICS, adapted.tolist()))
+    row["adaptation_loss"] = values["adaptation_loss"]
+    row["adaptation_accuracy"] = values["adaptation_accuracy"]
+  return row
+
+
+def _client_rows(clients: np.ndarray, number: int) -> list[dict[str, Any]]:
+  return [
+    {"round": number, "client": client}
+    | {name: float(value) for name, value in zip(local.METRICS, values)}
+    for client, values in enumerate(clients)
+  ]

@@ -1,0 +1,116 @@
+"""The noise of a run: its seed, sigma from the flags or the formulas, and epsilon so far."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fedsafe_tff import keys
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.privacy import accounting, calibration
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+  """Noise of a run.
+
+  Attributes:
+    uplink_sigma: Per uploaded coordinate; 0 for none.
+    downlink_sigma: Per weight of a client's copy; 0 for none.
+    config: The run's settings.
+    min_images: Size m of the smallest client.
+    seed: Seed of both; None where there is none.
+  """
+
+  uplink_sigma: float
+  downlink_sigma: float
+  config: Config
+  min_images: int
+  seed: int | None
+
+  @classmethod
+  def from_config(
+    cls, config: Config, min_images: int, manifest: Mapping[str, Any] | None = None
+  ) -> "Noise":
+    """Takes sigma from the flags, or computes it (Eq. 2-3; Wei et al.).
+
+    Args:
+      config: The run's settings.
+      min_images: Size m of the smallest client.
+      manifest: Of the run that is continued: it holds the seed where that was drawn.
+    """
+    common = {
+      "delta": config.uplink_delta,
+      "clip_norm": config.clip_norm,
+      "min_images": min_images,
+      "exposures": config.effective_exposures,
+    }
+    uplink = config.uplink_sigma
+    if config.uplink_epsilon > 0:
+      uplink = calibration.paper_uplink_sigma(epsilon=config.uplink_epsilon, **common)
+    downlink = config.downlink_sigma if config.noisy_downlink else 0.0
+    if config.noisy_downlink and config.downlink_epsilon > 0:
+      downlink = calibration.wei_downlink_sigma(
+        epsilon=config.downlink_epsilon,
+        rounds=config.rounds,
+        num_clients=config.num_clients,
+        **common,
+      )
+    seed = None
+    if config.draws_noise:
+      seed = config.noise_seed
+      if seed < 0:
+        stored = (manifest or {}).get("seeds", {}).get("noise_seed")
+        seed = keys.drawn_seed() if stored is None else stored
+    return cls(uplink, downlink, config, min_images, seed)
+
+  def epsilon(self, rounds: int) -> float | None:
+    """Provable epsilon after `rounds` rounds; None where no statement can be made."""
+    config = self.config
+    if config.central_dp:
+      return accounting.central_epsilon(
+        noise_multiplier=config.dp_noise_multiplier, rounds=rounds, delta=config.uplink_delta
+      )
+    if self.uplink_sigma > 0 and config.clip_norm > 0:
+      return accounting.provable_epsilon(
+        sigma=self.uplink_sigma,
+        clip_norm=config.clip_norm,
+        uploads=rounds,
+        delta=config.uplink_delta,
+      )
+    return None
+
+  def paper_epsilon(self, rounds: int) -> float | None:
+    """The paper's nominal epsilon after `rounds` uploads; None without clipped, noised uploads."""
+    config = self.config
+    if not (self.uplink_sigma > 0 and config.clip_norm > 0):
+      return None
+    exposures = min(rounds, config.effective_exposures) or 1
+    value = calibration.paper_epsilon(
+      sigma=self.uplink_sigma,
+      delta=config.uplink_delta,
+      clip_norm=config.clip_norm,
+      min_images=self.min_images,
+      exposures=exposures,
+    )
+    return value if math.isfinite(value) else None
+
+  def statement(self, rounds: int) -> list[str]:
+    """Sentences on what the noise guarantees after `rounds` rounds."""
+    lines = accounting.statement(
+      uplink_sigma=self.uplink_sigma,
+      clip_norm=self.config.clip_norm,
+      uploads=rounds,
+      min_images=self.min_images,
+      exposures=self.config.effective_exposures,
+      delta=self.config.uplink_delta,
+      downlink_sigma=self.downlink_sigma,
+      central_noise_multiplier=self.config.dp_noise_multiplier if self.config.central_dp else 0.0,
+    )
+    if self.seed is None:
+      return lines
+    if self.config.noise_seed < 0:
+      origin = "was drawn from the system's entropy and lies in the run folder, to continue with"
+    else:
+      origin = "was given by --noise_seed, so that the run can be repeated"
+    return [*lines, f"The seed of this noise {origin}: whoever reads it can subtract the noise."]

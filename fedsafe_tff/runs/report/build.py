@@ -1,0 +1,78 @@
+"""Draws the plots of a run folder and writes its `report.html`, one file without network access."""
+
+import base64
+import pathlib
+import shlex
+
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.runs.report import plots, strata_table, survey_page, table, templates
+from fedsafe_tff.runs.report.run_folder import RunFolder
+
+_PLOTS = (
+  (
+    plots.asr_against_eps,
+    "Attack success rate against perturbation size",
+    "Share of labels that an attack changes, for the adversary's own copy and the others'.",
+  ),
+  (
+    plots.transfer_heatmap,
+    "Transfer matrix",
+    "Every client in turn is the adversary on the copy that it received; rows adversaries, "
+    "columns victims.",
+  ),
+  (
+    plots.triptych,
+    "Original, perturbation, adversarial example",
+    "Figure 1 of the paper, on the first client's copy; fooled images first.",
+  ),
+  (
+    plots.learning_curves,
+    "Learning curves",
+    "Loss and accuracy of the clients' training and of the global model on validation images.",
+  ),
+  (plots.client_labels, "Label distribution over the clients", "Training images of each client."),
+)
+
+
+def build(path: str | pathlib.Path) -> pathlib.Path:
+  """Builds the report of a run folder; what an interrupted run lacks is left out.
+
+  Returns:
+    Path of `report.html`.
+
+  Raises:
+    UserError: `path` is no run folder.
+  """
+  run = RunFolder.read(path)
+  pictures = []
+  for draw, title, text in _PLOTS:
+    png = draw(run)
+    if png is not None:
+      data = base64.b64encode(png.read_bytes()).decode()
+      pictures.append({"title": title, "text": text, "data": data})
+  last_round = max((r["round"] for r in run.clients), default=None)
+  survey, strips = survey_page.stored(run.path)
+  page = templates.environment().get_template("report.html.jinja").render(
+    run=run,
+    headings=[heading for _, heading in table.COLUMNS],
+    legend=table.LEGEND,
+    results=table.rows(run),
+    pictures=pictures,
+    strata=strata_table.rows(run.evaluation),
+    strata_headings=[heading for _, heading in strata_table.COLUMNS],
+    strata_legend=strata_table.LEGEND,
+    survey=survey,
+    strips=strips,
+    left_out=strata_table.left_out((survey or {}).get("inventory") or {}),
+    clients=[r for r in run.clients if r["round"] == last_round],
+    command=_command(run),
+  )
+  report = run.path / "report.html"
+  with atomic_path(report) as temporary:
+    temporary.write_text(page, encoding="utf-8")
+  return report
+
+
+def _command(run: RunFolder) -> str:
+  words = run.manifest.get("command", [])[1:]
+  return shlex.join(["python", "-m", "experiments.train", *words])

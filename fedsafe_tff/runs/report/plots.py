@@ -1,0 +1,158 @@
+"""The plots of a run. Each returns its PNG, or None where there is nothing to draw."""
+
+import pathlib
+
+import numpy as np
+
+from fedsafe_tff.runs.report import style
+from fedsafe_tff.runs.report.run_folder import RunFolder
+
+
+def learning_curves(run: RunFolder) -> pathlib.Path | None:
+  """Loss and accuracy over the rounds; rounds with adaptation are marked."""
+  if not run.metrics:
+    return None
+  figure = style.new_figure(9, 3.4)
+  axes = style.subplots(figure, 1, 2)[0]
+  for axis, quantity in zip(axes, ("loss", "accuracy")):
+    series = (("train", "clients, training"), ("validation", "global model, validation"))
+    for (part, label), color in zip(series, style.COLORS):
+      rounds, values = run.column(f"{part}_{quantity}")
+      axis.plot(rounds, values, color=color, label=label, marker="o", markersize=3)
+    for number, row in enumerate(r for r in run.metrics if r.get("adapted") == 1.0):
+      axis.axvline(
+        row["round"], color="#888888", linestyle=":", label="" if number else "adaptation"
+      )
+    axis.set_xlabel("round")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+  axes[0].set_ylabel("cross-entropy (nats)")
+  losses = [run.column(f"{part}_loss")[1] for part in ("train", "validation")]
+  if (np.concatenate(losses) > 0).any():
+    axes[0].set_yscale("log")
+  axes[1].set_ylabel("accuracy")
+  majority = run.evaluation.get("majority_class")
+  if majority is not None:
+    axes[1].axhline(majority, color="#444444", linestyle="--", label="majority class (evaluation)")
+  axes[1].legend(fontsize=8)
+  return style.save(figure, run.path / "plots" / "learning_curves.png")
+
+
+def client_labels(run: RunFolder) -> pathlib.Path | None:
+  """How many images of each class each client holds."""
+  if not run.partition:
+    return None
+  counts = np.array(run.partition["clients"])
+  figure = style.new_figure(max(4.5, min(12, 2.5 + 0.6 * len(counts))), 3.4)
+  axis = style.subplots(figure, 1, 1)[0, 0]
+  bottom = np.zeros(len(counts))
+  names = run.partition["class_names"]
+  for number in range(len(names)):
+    color = style.COLORS[number % len(style.COLORS)]
+    axis.bar(range(len(counts)), counts[:, number], bottom=bottom, color=color, label=str(number))
+    bottom += counts[:, number]
+  axis.set_xlabel("client")
+  axis.set_ylabel("training images")
+  axis.xaxis.get_major_locator().set_params(integer=True)
+  axis.set_ylim(0, bottom.max() * 1.25)
+  legend = axis.legend(ncols=4, fontsize=8, loc="upper left")
+  # Folders are named by users: as labels of bars, "_x" would be left out and "$x$" be typeset.
+  for text, name in zip(legend.get_texts(), names):
+    text.set(text=name, parse_math=False)
+  return style.save(figure, run.path / "plots" / "client_labels.png")
+
+
+def transfer_heatmap(run: RunFolder, max_panels: int = 4) -> pathlib.Path | None:
+  """ASR of every adversary on every victim, for the strongest attack at a few sizes."""
+  matrices = run.matrices()
+  if not matrices:
+    return None
+  attack = "pgd" if any(name == "pgd" for name, _ in matrices) else next(iter(matrices))[0]
+  sizes = sorted(eps for name, eps in matrices if name == attack)
+  if len(sizes) > max_panels:
+    sizes = [sizes[i] for i in np.linspace(0, len(sizes) - 1, max_panels).round().astype(int)]
+  count = len(next(iter(matrices.values())))
+  side = 2.6 if count <= 10 else 4.2
+  figure = style.new_figure(side * len(sizes) + 1, side + 0.6)
+  axes = style.subplots(figure, 1, len(sizes), sharey=True)[0]
+  for axis, eps in zip(axes, sizes):
+    matrix = matrices[attack, eps]
+    picture = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis")
+    axis.grid(False)
+    axis.set_title(f"{attack.upper()}, eps {eps:g}", fontsize=10)
+    axis.set_xlabel("victim")
+    ticks = range(0, count, max(1, count // 10))
+    axis.set_xticks(ticks)
+    axis.set_yticks(ticks)
+    if count <= 10:
+      for (row, column), value in np.ndenumerate(matrix):
+        color = "black" if value > 0.6 else "white"
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=color, fontsize=8)
+  axes[0].set_ylabel("adversary")
+  figure.colorbar(picture, ax=list(axes), label="attack success rate (Eq. 11)", shrink=0.85)
+  return style.save(figure, run.path / "plots" / "transfer_matrix.png")
+
+
+def asr_against_eps(run: RunFolder) -> pathlib.Path | None:
+  """Self and avg ASR against the perturbation size, with random noise as the control."""
+  results = run.evaluation.get("results")
+  if not results:
+    return None
+  attacks = list(dict.fromkeys(r["attack"] for r in results))
+  figure = style.new_figure(4.2 * len(attacks) + 0.6, 3.4)
+  axes = style.subplots(figure, 1, len(attacks), sharey=True)[0]
+  series = (
+    ("asr_self", "self: adversary's own copy", "o", "-"),
+    ("asr_avg", "avg: the other clients' copies", "s", "-"),
+    ("asr_self_correct", "self, correct images only", "o", ":"),
+    ("asr_avg_correct", "avg, correct images only", "s", ":"),
+    ("random_noise_flip_rate", "random noise of the same size", "x", "--"),
+  )
+  colors = (*style.COLORS[:2], *style.COLORS[:2], "#444444")
+  for axis, attack in zip(axes, attacks):
+    rows = sorted((r for r in results if r["attack"] == attack), key=lambda r: r["eps"])
+    for (name, label, marker, line), color in zip(series, colors):
+      pairs = [(r["eps"], r[name]) for r in rows if r.get(name) is not None]
+      if pairs:
+        axis.plot(*zip(*pairs), marker=marker, linestyle=line, color=color, label=label)
+    axis.set_title(attack.upper(), fontsize=10)
+    axis.set_xlabel("eps (pixels of [0, 1])")
+    axis.set_ylim(-0.03, 1.03)
+  axes[0].set_ylabel("share of labels changed")
+  axes[0].legend(fontsize=7.5, loc="best")
+  return style.save(figure, run.path / "plots" / "asr_against_eps.png")
+
+
+def triptych(run: RunFolder) -> pathlib.Path | None:
+  """Figure 1: original, perturbation, adversarial example, with what the model says of each."""
+  data = run.examples
+  if not data:
+    return None
+  count = len(data["original"])
+  names = [str(name) for name in data["class_names"]]
+  eps, attack = float(data["eps"]), str(data["attack"]).upper()
+  figure = style.new_figure(8.2, 2.9 * count)
+  axes = style.subplots(figure, count, 3)
+  gain = 0.5 / eps if eps else 1.0
+  for row in range(count):
+    before, after = (int(data[f"predicted_{when}"][row]) for when in ("before", "after"))
+    panels = (
+      (
+        data["original"][row],
+        f"original: {names[int(data['label'][row])]}\nmodel: {names[before]} "
+        f"({data['probability_before'][row]:.2f})",
+      ),
+      (
+        np.clip(0.5 + gain * data["perturbation"][row], 0, 1),
+        f"{attack} perturbation, eps {eps:g}\n(shown x{gain:.0f}, grey is 0)",
+      ),
+      (
+        data["adversarial"][row],
+        f"adversarial example\nmodel: {names[after]} ({data['probability_after'][row]:.2f})",
+      ),
+    )
+    for axis, (image, title) in zip(axes[row], panels):
+      gray = image.shape[-1] == 1
+      axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
+      axis.set_title(title, fontsize=9, parse_math=False)
+      axis.axis("off")
+  return style.save(figure, run.path / "plots" / "triptych.png")

@@ -1,0 +1,155 @@
+"""A whole run: prepare, train, evaluate, report."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+import time
+from typing import Any
+
+from fedsafe_tff import versions
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs.report.progress import Progress
+
+
+class Stopped(Exception):
+  """The user stopped the run; it can be continued."""
+
+
+def run(config: Config) -> pathlib.Path:
+  """Runs or continues a run and builds its report.
+
+  Args:
+    config: The settings; the run folder belongs to them.
+
+  Returns:
+    The run folder.
+
+  Raises:
+    UserError: What the user can mend.
+    Stopped: After Ctrl-C or SIGTERM; the last finished round is saved.
+  """
+  from fedsafe_tff.runs import run_dir as run_dir_lib
+
+  with run_dir_lib.open_run_dir(config) as path, Progress() as progress:
+    progress.note(f"run folder {path}")
+    if _finished(path):
+      _compare_finished(config, path, progress)
+      progress.note("this run is complete: nothing to train, the report is built anew")
+    else:
+      _train_and_evaluate(config, path, progress)
+    from fedsafe_tff.runs.report.build import build
+
+    build(path)
+  return path
+
+
+def _finished(path: pathlib.Path) -> bool:
+  try:
+    return "finished" in _manifest(path)
+  except (OSError, ValueError):
+    return False
+
+
+def _compare_finished(config: Config, path: pathlib.Path, progress: Progress) -> None:
+  """Refuses to show a run as that of images or of a model that it was not made of."""
+  before = _manifest(path)
+  if "identity" not in before:
+    progress.note("it is from before the identity of a run's images was recorded: not compared")
+    return
+  try:
+    found = inputs.identify(config, inputs.read_images(config, progress.note))
+  except UserError as error:  # the report needs none of it
+    progress.note(f"its images and model are not compared: {error}")
+    return
+  if differing := found.differing(before):
+    raise UserError(f"{path} was made of {differing}: choose another --run_dir")
+
+
+def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) -> None:
+  # TensorFlow and TFF take seconds to import: only a run that trains pays for them.
+  import tensorflow as tf
+
+  from fedsafe_tff.runs import evaluate as evaluate_lib
+  from fedsafe_tff.runs import loop, run_dir, runtimes, saved_models, trainers
+  from fedsafe_tff.runs.facts import manifest_facts
+  from fedsafe_tff.runs.look import look
+  from fedsafe_tff.runs.noise import Noise
+  from fedsafe_tff.runs.prepare import prepare
+  from fedsafe_tff.runs.report import survey_page
+  from fedsafe_tff.runtime.signals import graceful_stop
+
+  started = time.monotonic()
+  if config.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+  runtimes.configure(config)
+  with graceful_stop() as stop:
+
+    def tell(text: str) -> None:
+      progress.note(text)
+      if stop.requested:
+        raise _stopped(path, stop)
+
+    prepared = prepare(config, tell)
+    before = _manifest(path)
+    _check_same(path, before, prepared.inputs)
+    model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
+    prepared = dataclasses.replace(prepared, model=model)
+    survey_page.store(path, *look(prepared.image_set, prepared.inputs.data_hash, config.cache_dir))
+    noise = Noise.from_config(config, prepared.min_images, before)
+    run_dir.write_json(path / "partition.json", prepared.partition_facts())
+    run_dir.write_manifest(
+      path,
+      **manifest_facts(config, prepared, noise),
+      started=_now(),
+    )
+    for line in noise.statement(config.rounds):
+      progress.note(line)
+    log_path = path / "worker.log"
+    with runtimes.open_runtime(config, log_path, progress.note) as runtime:
+      run_dir.write_manifest(path, runtime={"name": config.runtime, "devices": runtime.devices})
+      trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
+      state = loop.train(config, prepared, noise, trainer, path, progress, stop)
+      if state is None or stop.requested:
+        raise _stopped(path, stop)
+      weights, copies = trainer.weights(state), trainer.copies(state)
+    saved_models.save(path / "models", weights, copies, prepared.model)
+    evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
+    seconds = round(time.monotonic() - started, 1)
+    run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+
+
+def _stopped(path: pathlib.Path, stop) -> Stopped:
+  return Stopped(f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues")
+
+
+def _manifest(path: pathlib.Path) -> dict[str, Any]:
+  """What a session before this one wrote; empty where there was none."""
+  file = path / "manifest.json"
+  return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _check_same(path: pathlib.Path, before: dict[str, Any], found: inputs.Inputs) -> None:
+  """Refuses to continue on other images, with another model, or by other keys or splits."""
+  if "data_hash" not in before:
+    return
+  # Other splits mean other groups and so another hash: the clearer reason comes first.
+  if differing := versions.differ_from_current(before):
+    raise UserError(
+      f"{path} was begun by a version with {differing}: go on with that one, or choose another "
+      "--run_dir"
+    )
+  if "identity" not in before:
+    raise UserError(
+      f"{path} was begun by a version that did not record the identity of the images: choose "
+      "another --run_dir"
+    )
+  if differing := found.differing(before):
+    raise UserError(f"{path} was begun on {differing}: choose another --run_dir")
+
+
+def _now() -> str:
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,60 @@
+"""The runtime that a run's settings ask for."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runtime import registry
+
+
+def configure(config: Config) -> None:
+  """Sets what must be set before TensorFlow computes anything: how it takes GPU memory.
+
+  Raises:
+    UserError: It is too late, or the machine has a GPU that TensorFlow does not see.
+  """
+  from fedsafe_tff.runtime import gpus
+
+  if config.runtime == "device":
+    gpus.configure(config.gpu_memory_limit)
+    gpus.device_names()
+  elif config.runtime == "ray":
+    gpus.configure()  # else the GPU of this machine would be full before an actor starts
+
+
+def open_runtime(
+  config: Config, log_path: str | os.PathLike, log: Callable[[str], None] = lambda text: None
+) -> registry.Runtime:
+  """The runtime; enter it as a context manager, on the main thread.
+
+  Args:
+    config: Settings of the run.
+    log_path: File for the output of TFF's worker, if there is one.
+    log: Is told what a user should know.
+  """
+  if config.runtime != "native" and config.noisy_downlink and config.downlink == "select":
+    log(f"--runtime={config.runtime}: the downlink is map instead of select; its bits are the same")
+  return registry.build(config.runtime, log=log, **_options(config, log_path, log))
+
+
+def _options(
+  config: Config, log_path: str | os.PathLike, log: Callable[[str], None]
+) -> dict[str, Any]:
+  if config.runtime == "device":
+    return {"memory_limit": config.gpu_memory_limit}
+  if config.runtime == "ray":
+    return {
+      "address": config.ray_address,
+      "cpus_per_client": config.ray_cpus_per_client,
+      "gpus_per_client": config.ray_gpus_per_client,
+    }
+  from fedsafe_tff.runtime import gpus
+
+  if gpus.visible():
+    log("--runtime=native trains on the CPU, though there is a GPU: --runtime=device would use it")
+  return {
+    "log_path": log_path,
+    "threads": config.threads,
+    "max_clients": registry.clients_at_once(config.threads),
+  }

@@ -1,0 +1,253 @@
+"""From a run's settings to the learning process that it trains with, and its rounds."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import keys
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.data import shards
+from fedsafe_tff.data.augment import parse_ops
+from fedsafe_tff.data.shard_reader import read_client, read_named
+from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.learning import aggregation, baselines, fed_safe
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.training import copies, gradients, local, schedules
+from fedsafe_tff.training.adaptation import Adaptation
+from fedsafe_tff.training.upload import Upload
+
+Call = Callable[..., Any]  # invokes a TFF computation in the runtime
+Process = tff.learning.templates.LearningProcess
+
+
+def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) -> "Trainer":
+  """The trainer for `config.algorithm`."""
+  sizes = [len(rows) for rows in prepared.clients]
+  clients = range(config.num_clients)
+  if config.algorithm == "fedsafe":
+    process = build_fed_safe(config, prepared, noise)
+    noise_key = keys.noise_root(noise.seed or 0, config.seed).numpy()
+    return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key)
+  return Trainer(
+    build_baseline(config, prepared),
+    call,
+    lambda round_index: [baselines.client_argument(client, round_index) for client in clients],
+    sizes,
+  )
+
+
+class Trainer:
+  """A learning process in a runtime, round by round."""
+
+  def __init__(
+    self,
+    process: Process,
+    call: Call,
+    arguments: Callable[[int], list[Any]],
+    sizes: Sequence[int],
+    noise_key: np.ndarray | None = None,
+  ):
+    """Wraps a process.
+
+    Args:
+      process: Fed-Safe, or another of TFF's.
+      call: Invokes its computations.
+      arguments: The clients' arguments in a round, from 0.
+      sizes: Number of images of each client; clients are numbered from 0.
+      noise_key: Of the noise on the clients' copies.
+    """
+    self._process, self._call, self._arguments, self._sizes = process, call, arguments, sizes
+    self._noise_key = noise_key
+
+  def initialize(self) -> Any:
+    """The state before the first round."""
+    return self._call(self._process.initialize)
+
+  def next(self, state: Any, round_index: int) -> tuple[Any, dict[str, np.ndarray | None]]:
+    """Runs round `round_index` (from 0); returns the state and the metrics.
+
+    The metrics hold `clients`, float32 [N, len(METRICS)] with NaN where the algorithm does not
+    tell, and `adaptation`, float32 [3] or None.
+    """
+    output = self._call(self._process.next, state, self._arguments(round_index))
+    told = output.metrics["client_work"]
+    table = np.full([len(self._sizes), len(local.METRICS)], np.nan, np.float32)
+    if "clients" in told:
+      table[told["clients"]["client"]] = told["clients"]["metrics"]
+    else:  # TFF tells only the aggregated loss and accuracy of training
+      table[:, local.METRICS.index("num_examples")] = self._sizes
+      for name in ("loss", "accuracy"):
+        table[:, local.METRICS.index(name)] = told["train"][name]
+    finalized = output.metrics["finalizer"]
+    adaptation = finalized["adaptation"] if "adaptation" in finalized else {"adapted": False}
+    metrics = np.asarray(adaptation["metrics"]) if adaptation["adapted"] else None
+    return output.state, {"clients": table, "adaptation": metrics}
+
+  def adapt(self, state: Any) -> tuple[Any, np.ndarray]:
+    """Adapts the state that the last round left; returns it and the metrics, float32 [3].
+
+    The bits are those of adaptation inside that round.
+    """
+    output = self._call(self._process.adapt, state)
+    return output.state, np.asarray(output.metrics["metrics"])
+
+  def weights(self, state: Any) -> tuple[np.ndarray, ...]:
+    """The global model."""
+    return _arrays(self._call(self._process.get_model_weights, state))
+
+  def with_weights(self, state: Any, weights: Sequence[np.ndarray]) -> Any:
+    """The state with another global model."""
+    given = tff.learning.models.ModelWeights(tuple(weights), ())
+    return self._call(self._process.set_model_weights, state, given)
+
+  def with_noise(self, state: Any) -> Any:
+    """A state that a training without noise left, with the key of this trainer's."""
+    distributor = type(state.distributor)(state.distributor, noise_key=self._noise_key)
+    return state._replace(distributor=distributor)
+
+  def copies(self, state: Any) -> list[Sequence[np.ndarray]]:
+    """What each client receives for use."""
+    clients = list(range(len(self._sizes)))
+    if not isinstance(self._process, fed_safe.FedSafeProcess):
+      return [self.weights(state)] * len(clients)
+    received = self._call(self._process.distribute, state, clients)
+    if isinstance(received, tff.learning.models.ModelWeights):  # the same for all
+      return [_arrays(received)] * len(clients)
+    return [_arrays(copy) for copy in received]
+
+
+def _arrays(weights: tff.learning.models.ModelWeights) -> tuple[np.ndarray, ...]:
+  return tuple(np.asarray(weight) for weight in weights.trainable)
+
+
+def _shards(config: Config, prepared: Prepared) -> Shards:
+  directory, shape = prepared.store.directory, prepared.store.image_shape
+  return Shards(
+    read=lambda client: read_client(directory, client, shape),
+    batch_size=config.batch_size,
+    epochs=config.local_epochs,
+    augment=parse_ops(config.augment),
+  )
+
+
+def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe.FedSafeProcess:
+  """Algorithm 1, as the settings want it.
+
+  The state is the same whatever the server does after the last round, so that one training can be
+  adapted and distributed in many ways.
+  """
+  gradient, attack_eps_fn = gradients.Plain(), None
+  if config.defense == "local_adversarial_training":
+    gradient = gradients.Adversarial(config.local_attack_eps, config.local_attack_steps)
+    attack_eps_fn = _by_round(local_attack_eps, config)
+  adapting = {}
+  if config.adapts:
+    adapting = {
+      "adaptation": _adaptation(config),
+      "adaptation_data": _server_data(prepared),
+      "adapt_when": _by_round(adapts_in, config),
+    }
+  noisy = noise.downlink_sigma > 0
+  return fed_safe.build_fed_safe(
+    prepared.model,
+    client_optimizer=tff.learning.optimizers.build_sgdm(
+      config.learning_rate, config.momentum or None
+    ),
+    clients=_shards(config, prepared),
+    gradient=gradient,
+    gradient_clip=config.gradient_clip,
+    client_learning_rate_fn=_by_round(learning_rate, config),
+    attack_eps_fn=attack_eps_fn,
+    upload=Upload(config.upload, config.clip_norm, noise.uplink_sigma),
+    model_aggregator=aggregation.build_aggregator(
+      config.aggregator,
+      clip_norm=config.clip_norm,
+      noise_multiplier=config.dp_noise_multiplier,
+      clients_per_round=config.num_clients,
+    ),
+    copies=copies.Noise(noise.downlink_sigma) if noisy else None,
+    copies_in_rounds=noisy and config.downlink_schedule == "every",
+    # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
+    downlink=config.downlink if config.runtime == "native" else "map",
+    seed=config.seed,
+    noise_seed=noise.seed,
+    **adapting,
+  )
+
+
+def _by_round(value: Callable[[Config, int], Any], config: Config) -> schedules.Schedule:
+  return schedules.table([value(config, number) for number in range(config.rounds)])
+
+
+def _adaptation(config: Config) -> Adaptation:
+  return Adaptation(
+    attack=config.adaptation_attack,
+    eps=config.adaptation_eps,
+    steps=config.adaptation_steps,
+    step_size=config.adaptation_step_size,
+    random_start=config.adaptation_random_start,
+    epochs=config.adaptation_epochs,
+    learning_rate=config.adaptation_learning_rate,
+    batch_size=config.adaptation_batch_size,
+    gradient_clip=config.gradient_clip,
+    share=config.adaptation_share,
+    each_epoch=config.adaptation_examples == "each_epoch",
+  )
+
+
+def _server_data(prepared: Prepared) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
+  store = prepared.store
+  return lambda: read_named(store.directory, shards.SERVER, store.image_shape)
+
+
+def build_baseline(config: Config, prepared: Prepared) -> Process:
+  """One of TFF's own algorithms on the same model and data."""
+  return baselines.build_baseline(
+    config.algorithm,
+    prepared.model,
+    _shards(config, prepared),
+    learning_rate=config.learning_rate,
+    momentum=config.momentum,
+    prox_mu=config.prox_mu,
+    clip_norm=config.clip_norm,
+    noise_multiplier=config.dp_noise_multiplier,
+    num_clients=config.num_clients,
+    seed=config.seed,
+  )
+
+
+def adapts_in(config: Config, round_index: int) -> bool:
+  """Whether the server adapts in a round: in the last one, and in every k-th if it is asked to."""
+  if not config.adapts:
+    return False
+  every = config.adaptation_every
+  last = round_index == config.rounds - 1
+  return last or (every > 0 and (round_index + 1) % every == 0)
+
+
+def learning_rate(config: Config, round_index: int) -> float:
+  """Local learning rate in a round: constant, or a cosine from the full rate to zero."""
+  if config.learning_rate_schedule == "cosine":
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
+  return config.learning_rate
+
+
+def local_attack_eps(config: Config, round_index: int) -> float:
+  """Perturbation of local adversarial training in a round, in pixels of [0, 1].
+
+  It grows in equal parts over the warm-up, from the first round on, and is what was asked for in
+  the rest: at least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
+  """
+  if config.defense != "local_adversarial_training":
+    return 0.0
+  if config.rounds < 4:
+    return config.local_attack_eps
+  # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
+  warmup = math.ceil(round(config.local_attack_warmup * config.rounds, 6))
+  warmup = min(warmup, config.rounds * 3 // 4)
+  return config.local_attack_eps * min(1.0, (round_index + 1) / (warmup + 1))

@@ -1,1 +1,0 @@
-"""absl flags made from `fedsafe_tff.config`, and the presets that use them."""

@@ -1,0 +1,103 @@
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fedsafe_tff.commands import compare, main, origin, report, train
+from fedsafe_tff.errors import UserError
+
+
+@pytest.fixture
+def leave(monkeypatch, capsys):
+  """Runs work that does or raises as told; returns exit code, stdout and stderr."""
+
+  def run(outcome=None, words=()):
+    def work(arguments):
+      assert list(arguments) == list(words)
+      print("worked")
+      if isinstance(outcome, BaseException):
+        raise outcome
+      return outcome
+
+    monkeypatch.setattr(sys, "argv", ["program", *words])
+    with pytest.raises(SystemExit) as left:
+      main.run(work)
+    return left.value.code, *capsys.readouterr()
+
+  return run
+
+
+@pytest.mark.parametrize("result, code", [(None, 0), (0, 0), (1, 1)])
+def test_the_works_own_exit_code(leave, result, code):
+  assert leave(result, ["--rounds=3", "x"]) == (code, "worked\n", "")
+
+
+def test_a_user_error_is_one_line_and_exit_code_2(leave):
+  code, out, err = leave(UserError("--rounds=0 is\n  out of   range"))
+  assert (code, out) == (2, "worked\n")
+  assert err == "error: --rounds=0 is out of range\n"
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(leave):
+  code, _, err = leave(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/metrics.csv"))
+  assert code == 2
+  assert err.startswith("error: the disk is full (runs/a/metrics.csv)") and err.count("\n") == 1
+
+
+def test_a_keyboard_interrupt_is_one_line_and_exit_code_1(leave):
+  code, _, err = leave(KeyboardInterrupt())
+  assert code == 1
+  assert err.startswith("error: stopped") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("a bug")])
+def test_what_the_user_cannot_mend_keeps_its_traceback(monkeypatch, error):
+  def work(arguments):
+    raise error
+
+  with pytest.raises(type(error)) as caught:
+    main.run(work)
+  assert caught.value is error
+
+
+def binary(module, *words):
+  command = [sys.executable, "-m", module.__name__, *words]
+  return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+  "module, words, message",
+  [
+    (train, ["--attack_eps=-1"], "--attack_eps=-1.0 is out of range"),
+    (train, ["--flagfile=none.flags"], "none.flags is not a file"),
+    (report, [], "give one or more run folders"),
+    (report, ["none"], "none is not a run folder"),
+    (compare, [], "give run folders"),
+    (compare, ["none"], "none is not a run folder"),
+    (origin, [], "give run folders"),
+    (origin, ["none"], "none is not a run folder"),
+  ],
+)
+def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
+  done = binary(module, *words)
+  assert done.returncode == 2 and done.stdout == ""
+  assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+  assert message in done.stderr
+
+
+@pytest.mark.parametrize("module", [train, report, compare, origin])
+def test_binaries_have_help(module):
+  done = binary(module, "--help")
+  assert done.returncode == 0 and done.stderr == ""
+  assert f"python -m {module.__name__}" in done.stdout
+
+
+def test_a_reader_that_leaves_ends_the_program_without_a_traceback():
+  command = [sys.executable, "-m", train.__name__, "--help"]
+  reader, writer = os.pipe()
+  os.close(reader)
+  done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+  os.close(writer)
+  assert (done.returncode, done.stderr) == (1, "")

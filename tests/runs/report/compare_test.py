@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from fedsafe_tff.commands import compare as binary
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report.compare import comparison
+from fedsafe_tff.runs.report.run_folder import RunFolder
+from tests.runs.report import synthetic
+
+
+def cells(text):
+  return [[c.strip() for c in line.strip("|").split(" | ")] for line in text.splitlines()]
+
+
+def test_a_row_per_run_and_a_column_per_attack_of_any(tmp_path):
+  first, second, begun = (tmp_path / name for name in "abc")
+  synthetic.finished(first)
+  synthetic.finished(second)
+  synthetic.write_evaluation(second, attacks=("pgd",), sizes=(0.03, 0.05), clients=1)
+  synthetic.interrupted(begun, seed=7)
+  manifest = {"git_commit": "0123456789", "seconds_of_last_session": 59.7, "threads": 2}
+  (first / "manifest.json").write_text(json.dumps(manifest))
+
+  headings, _, *rows = cells(comparison([RunFolder.read(p) for p in (first, second, begun)]))
+  table = [dict(zip(headings, row)) for row in rows]
+  assert [row["run"] for row in table] == ["phantom, distributed_noise"] * 3
+  assert [row["seed"] for row in table] == ["0", "0", "7"]
+  # The matrix of PGD at 0.03 is [[0.8, 0.3625], [0.3, 0.8625]].
+  assert [row["ASR self / avg, pgd 0.03"] for row in table] == ["0.831 / 0.331", "0.800 / -", "-"]
+  assert [row["ASR self / avg, fgsm 0.01"] for row in table][1:] == ["-", "-"]
+  assert table[0]["best trivial baseline"] == "0.688 (nearest_mean)"
+  assert (table[0]["commit"], table[0]["seconds"], table[0]["threads"]) == ("01234567", "60", "2")
+  assert table[2]["clean accuracy, global / copies"] == "- / -"
+
+
+def write_json(path, **changes):
+  before = json.loads(path.read_text()) if path.is_file() else {}
+  path.write_text(json.dumps(before | changes))
+
+
+def test_runs_of_other_keys_or_splits_are_refused_unless_the_table_says_so(tmp_path, capsys):
+  old, new, newer = (synthetic.finished(tmp_path / name) for name in ("old", "new", "newer"))
+  for run, keys in ((new, 2), (newer, 2)):
+    told = {"keys": keys, "splits": 1, "definitions": 2}
+    write_json(run / "manifest.json", result_versions=told)
+  with pytest.raises(UserError) as caught:
+    binary.compare([str(old), str(new), str(newer)])
+  message = str(caught.value)
+  assert f"keys 1, splits 1: {old}; keys 2, splits 1: {new}, {newer}" in message
+  assert "--mixed_versions" in message
+  binary.compare([str(new), str(newer)])
+  table = capsys.readouterr().out
+  assert table.count("| 2, 1, 2 |") == 2 and "Not drawn alike" not in table
+  binary.compare(["--mixed_versions", str(old), str(new)])
+  out = capsys.readouterr().out
+  assert "| 1, 1, 2 |" in out and "**Not drawn alike**, so that differences may be" in out
+  assert f"keys 1, splits 1: {old}; keys 2, splits 1: {new}.\n" in out
+  with pytest.raises(UserError, match="give run folders"):
+    binary.compare(["--mixed_versions"])
+
+
+def test_clean_accuracy_of_copies_has_one_definition(tmp_path):
+  """Folders as an older version left them: the copies' accuracy is that on the attacked images."""
+  noised, single = synthetic.finished(tmp_path / "noised"), tmp_path / "single"
+  synthetic.finished(single)
+  write_json(single / "config.json", defense="none")
+  for run in (noised, single):
+    write_json(run / "manifest.json", data={"parts": {"evaluation": 359}})
+    write_json(
+      run / "evaluation.json",
+      clean_accuracy_global=0.9025, clean_accuracy_clients=[0.8, 0.825], attacked_images=200,
+    )  # fmt: skip
+  table, _, told = comparison([RunFolder.read(p) for p in (noised, single)]).partition("\n\n")
+  headings, _, *rows = cells(table)
+  found = [dict(zip(headings, row)) for row in rows]
+  assert [row["clean accuracy, global / copies"] for row in found] == [
+    "0.902 / -", "0.902 / 0.902",
+  ]
+  assert [row["keys, splits, definitions"] for row in found] == ["1, 1, 1"] * 2
+  assert told.startswith("Evaluated by older definitions") and f"{noised}, {single}" in told

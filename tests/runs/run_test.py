@@ -1,0 +1,340 @@
+"""Whole runs on a tiny phantom: what they leave behind, and how they fail."""
+
+import errno
+import os
+import pathlib
+import signal
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from fedsafe_tff.commands import compare, report, train
+from fedsafe_tff import versions
+from fedsafe_tff.runs.config.defense import DEFENSES
+from fedsafe_tff.data import files
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.runs import loop, run_dir, trainers
+from tests.runs import tiny
+
+RESULT_KEYS = {
+  "attack", "eps", "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct",
+  "asr_avg_correct", "attack_accuracy_self", "attack_accuracy_avg", "random_noise_flip_rate",
+  "zero_gradient_share",
+}
+
+
+_NOISE_SEED = 3
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """Run folders by defence."""
+  folder = tmp_path_factory.mktemp("defenses")
+  made = {}
+  for defense in DEFENSES:
+    changes = {"defense": defense, "run_dir": folder / defense}
+    if defense not in ("server_adversarial_training", "distributed_noise"):
+      changes["adaptation_epochs"] = None
+    if defense in ("distributed_noise", "noise_only"):
+      changes["noise_seed"] = _NOISE_SEED
+    words = [w for w in tiny.arguments(folder, **changes) if not w.endswith("=None")]
+    assert train.train(words) == 0
+    made[defense] = folder / defense
+  return made
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_every_defense_leaves_a_whole_folder(finished, defense):
+  run = finished[defense]
+  evaluation = tiny.read_json(run / "evaluation.json")
+  assert len(evaluation["results"]) == 4
+  assert evaluation["result_versions"] == versions.current()
+  for result in evaluation["results"]:
+    assert set(result) == RESULT_KEYS
+    numbers = [v for k, v in result.items() if k not in ("attack", "asr_self_correct",
+                                                        "asr_avg_correct")]
+    assert all(0 <= v <= 1 for v in numbers)
+  assert {"majority_class", "color_ridge"} <= set(evaluation["trivial_baselines"])
+  assert [r["round"] for r in tiny.rows(run / "metrics.csv")] == ["1", "2"]
+  assert len(tiny.rows(run / "clients.csv")) == 6
+  assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
+  manifest = tiny.read_json(run / "manifest.json")
+  noisy = defense in ("distributed_noise", "noise_only")
+  assert manifest["seeds"] == {"seed": 0, "noise_seed": _NOISE_SEED if noisy else None}
+  assert len(manifest["data_hash"]) == 64
+  assert {"versions", "git_commit", "hardware", "finished"} <= set(manifest)
+  assert manifest["result_versions"] == versions.current()
+  assert manifest["threads"] >= 1 and not (run / "evaluation.partial.json").exists()
+  assert tiny.read_json(run / "config.json")["defense"] == defense
+  assert list((run / "checkpoints").iterdir()) and list((run / "tensorboard").iterdir())
+  plots = {p.name for p in (run / "plots").iterdir()}
+  assert plots == {
+    "learning_curves.png", "client_labels.png", "transfer_matrix.png", "asr_against_eps.png",
+    "triptych.png",
+  }
+  assert "http://" not in (run / "report.html").read_text().replace("http://www.w3.org", "")
+
+
+def test_the_worst_case_stands_beside_the_attacks(tmp_path):
+  arguments = tiny.arguments(
+    tmp_path, rounds=1, defense="noise_only", attack_worst_case=True, adaptation_epochs=None
+  )
+  assert train.train([word for word in arguments if not word.endswith("=None")]) == 0
+  evaluation = tiny.read_json(tmp_path / "run" / "evaluation.json")
+  worst = {entry["eps"]: entry["asr_self"] for entry in evaluation["worst_case"]}
+  assert list(worst) == [0.01, 0.1]
+  for result in evaluation["results"]:
+    assert result["asr_self"] <= worst[result["eps"]] <= 1
+  assert "<td>any</td>" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_defenses_differ_where_they_should_and_only_there(finished):
+  none, noise = tiny.models(finished["none"]), tiny.models(finished["noise_only"])
+  adapted = tiny.models(finished["server_adversarial_training"])
+  both = tiny.models(finished["distributed_noise"])
+  local = tiny.models(finished["local_adversarial_training"])
+  kernel = "global/00"
+  np.testing.assert_array_equal(none[kernel], noise[kernel])  # noise comes after the training
+  np.testing.assert_array_equal(adapted[kernel], both[kernel])
+  assert (none[kernel] != adapted[kernel]).any() and (none[kernel] != local[kernel]).any()
+  assert "client_00000/00" not in none  # every client holds the global model
+  for models in (noise, both):
+    copies = [models[f"client_0000{k}/00"] for k in range(3)]
+    assert (copies[0] != copies[1]).any() and (copies[1] != copies[2]).any()
+    spread = np.std([copy - models[kernel] for copy in copies])
+    assert 0.006 < spread < 0.014  # --downlink_sigma is 0.01
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
+  same = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
+  assert train.train(tiny.arguments(tmp_path, **same)) == 0
+  tiny.assert_same_models(tmp_path / "run", finished["distributed_noise"])
+  other = tiny.arguments(tmp_path, **same, seed=1, run_dir=tmp_path / "1")
+  assert train.train(other) == 0
+  mine, theirs = tiny.models(tmp_path / "1"), tiny.models(tmp_path / "run")
+  assert (mine["global/00"] != theirs["global/00"]).any()
+
+
+def test_reports_and_comparisons_of_runs(finished, capsys):
+  page = finished["none"] / "report.html"
+  before = page.read_text()
+  page.unlink()
+  report.report([str(finished["none"])])
+  assert page.read_text() == before and f"report: {page}" in capsys.readouterr().out
+  compare.compare([str(finished[d]) for d in ("none", "distributed_noise")])
+  lines = capsys.readouterr().out.splitlines()
+  evaluation = tiny.read_json(finished["distributed_noise"] / "evaluation.json")
+  assert len(lines) == 4 and "| phantom, none |" in lines[2].replace("two_class, ", "")
+  assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
+
+
+@pytest.mark.parametrize(
+  "algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"]
+)
+def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
+  changes = {"algorithm": algorithm, "adaptation_epochs": None}
+  if algorithm == "tff_dp_fed_avg":
+    changes["clip_norm"] = 1.0
+  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.endswith("=None")]
+  assert train.train(words) == 0
+  rows = tiny.rows(tmp_path / "run" / "metrics.csv")
+  assert all(float(row["train_loss"]) > 0 for row in rows)
+  assert bool(rows[-1]["epsilon"]) == (algorithm == "tff_dp_fed_avg")
+
+
+def test_another_configuration_is_refused_with_its_flags(finished):
+  words = tiny.arguments(
+    finished["distributed_noise"].parent, defense="distributed_noise", learning_rate=0.5,
+    run_dir=finished["distributed_noise"],
+  )
+  with pytest.raises(UserError, match="--learning_rate: 0.02 there, 0.5 here"):
+    train.train(words)
+
+
+def test_run_folders_that_cannot_be_used(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(UserError, match="can't be written to"):
+    with run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "file" / "run", **_PLAIN)):
+      pass
+  (tmp_path / "other").mkdir()
+  (tmp_path / "other" / "thesis.tex").write_text("")
+  with pytest.raises(UserError, match="not empty and not a run folder"):
+    with run_dir.open_run_dir(tiny.config(tmp_path, run_dir=tmp_path / "other", **_PLAIN)):
+      pass
+  assert (tmp_path / "other" / "thesis.tex").exists()
+
+
+def test_a_run_folder_has_one_process_at_a_time(tmp_path):
+  config = tiny.config(tmp_path, **_PLAIN)
+  with run_dir.open_run_dir(config) as path:
+    with pytest.raises(UserError, match="another process works in"):
+      train.train(tiny.arguments(tmp_path, learning_rate=0.5, **_PLAIN))
+    assert tiny.read_json(path / "config.json") == config.as_dict()
+  with run_dir.open_run_dir(config):
+    pass
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(run_dir, "_new_name", lambda config: "runs/now")
+  config = tiny.config(tmp_path, run_dir="", **_PLAIN)
+  with run_dir.open_run_dir(config) as first, run_dir.open_run_dir(config) as second:
+    assert (str(first), str(second)) == ("runs/now", "runs/now-2")
+
+
+_PLAIN = {"defense": "distributed_noise"}
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
+  real = trainers.learning_rate
+  monkeypatch.setattr(
+    trainers, "learning_rate", lambda config, index: 1e20 if index else real(config, index)
+  )
+  words = tiny.arguments(tmp_path, **_PLAIN)
+  with pytest.raises(UserError, match=r"round 2: the (loss|norm) of client \d is (nan|inf)"):
+    train.train(words)
+  run = tmp_path / "run"
+  assert not (run / "evaluation.json").exists()
+  assert [p.name for p in (run / "checkpoints").iterdir()] == ["program_state_1"]
+  assert [row["round"] for row in tiny.rows(run / "metrics.csv")] == ["1"]
+  monkeypatch.undo()
+  assert train.train(words) == 0  # from the good round
+
+
+def test_a_clients_last_step_that_diverges_names_the_client(tmp_path):
+  """One step: its loss is that before it."""
+  words = tiny.arguments(tmp_path, learning_rate=1e39, batch_size=100, rounds=1, **_PLAIN)
+  with pytest.raises(UserError, match=r"round 1: the norm of client \d is (nan|inf)"):
+    train.train(words)
+
+
+def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path):
+  with pytest.raises(UserError, match="--augment has unknown mirror"):
+    train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
+  with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
+    train.train(tiny.arguments(tmp_path, conv_widths="abc", **_PLAIN))
+  assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
+  with pytest.raises(UserError, match="another configuration"):
+    train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
+
+
+def test_quarter_turns_need_squares(tmp_path):
+  images = np.zeros((60, 16, 20), np.uint8)
+  np.savez(tmp_path / "own.npz", images=images, labels=np.arange(60) % 2, groups=np.arange(60))
+  changes = {"dataset": "npz", "data_dir": tmp_path / "own.npz", "augment": "rot90", **_PLAIN}
+  words = tiny.arguments(tmp_path, image_size=0, **changes)
+  with pytest.raises(UserError, match="--augment=rot90 needs square images.*16x20"):
+    train.train([w for w in words if "num_images" not in w])
+
+
+def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypatch):
+  attacked = []
+  real = Evaluator.attack
+
+  def attack(self, spec):
+    attacked.append((spec.name, spec.eps))
+    if len(attacked) == 2:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return real(self, spec)
+
+  monkeypatch.setattr(Evaluator, "attack", attack)
+  words = tiny.arguments(tmp_path, **_PLAIN, noise_seed=_NOISE_SEED)
+  assert train.train(words) == 1 and len(attacked) == 2
+  assert train.train(words) == 0
+  assert attacked == [("fgsm", 0.01), ("fgsm", 0.1), ("pgd", 0.01), ("pgd", 0.1)]
+  whole = finished["distributed_noise"]
+  for name in ("evaluation.json", "transfer_matrix.csv"):
+    assert (tmp_path / "run" / name).read_text() == (whole / name).read_text()
+
+
+def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
+  def full(*args, **keywords):
+    raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+  words = tiny.arguments(tmp_path, **_PLAIN)
+  with monkeypatch.context() as patch:
+    patch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(UserError, match="TensorBoard's events can't be written.*No space left"):
+      train.train(words)
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.tff.program.FileProgramStateManager, "save", full)
+    with pytest.raises(UserError, match="checkpoint of round 1 can't be written.*No space left"):
+      train.train(words)
+  left = tmp_path / "run" / "checkpoints" / "program_state_1_temp1234"
+  left.mkdir()
+  assert train.train(words) == 0
+  assert not left.exists()
+
+
+def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
+  real = files.os.replace
+
+  def full(source, target):
+    if str(target).endswith("evaluation.json"):
+      raise OSError(errno.ENOSPC, "No space left on device", str(target))
+    real(source, target)
+
+  monkeypatch.setattr(files.os, "replace", full)
+  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  with pytest.raises(UserError, match="No space left on device.*free space"):
+    train.train(words)
+  monkeypatch.undo()
+  assert train.train(words) == 0
+  assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_class_too_small_for_the_clients(tmp_path):
+  with pytest.raises(UserError, match="too few for 30 clients"):
+    train.train(tiny.arguments(tmp_path, num_clients=30, defense="distributed_noise"))
+
+
+def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
+  rng = np.random.default_rng(0)
+
+  def write(folder: pathlib.Path, count: int):
+    for label in ("a", "b"):
+      (folder / label).mkdir(parents=True, exist_ok=True)
+      for index in range(count):
+        pixels = rng.integers(0, 255, (20, 20), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(folder / label / f"{index}.png")
+
+  write(tmp_path / "data", 40)
+  changes = {
+    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+  }
+  words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
+  assert train.train(words) == 0
+  file = tmp_path / "run" / "manifest.json"
+  manifest = tiny.read_json(file)
+  assert len(manifest["identity"]) == 64 and manifest["model_hash"] is None
+
+  # A finished run is shown again, but not as one of other images.
+  capsys.readouterr()
+  (tmp_path / "data").rename(tmp_path / "away")
+  assert train.train(words) == 0
+  assert "its images and model are not compared: --data_dir=" in capsys.readouterr().out
+  write(tmp_path / "data", 45)
+  with pytest.raises(UserError, match="was made of other images: choose another --run_dir"):
+    train.train(words)
+  run_dir.write_json(file, {k: v for k, v in manifest.items() if k != "identity"})
+  assert train.train(words) == 0
+  assert "before the identity of a run's images was recorded" in capsys.readouterr().out
+
+  (tmp_path / "run" / "evaluation.json").unlink()
+  del manifest["finished"]
+  run_dir.write_json(file, manifest)
+  with pytest.raises(UserError, match="begun on other images"):
+    train.train(words)
+  run_dir.write_json(file, {k: v for k, v in manifest.items() if k != "identity"})
+  with pytest.raises(UserError, match="did not record the identity.*another --run_dir"):
+    train.train(words)
+
+
+def test_a_run_begun_with_other_keys_or_splits_is_not_gone_on_with(tmp_path):
+  with run_dir.open_run_dir(tiny.config(tmp_path, **_PLAIN)) as path:
+    run_dir.write_manifest(path, data_hash="0", result_versions=versions.current() | {"keys": 99})
+  with pytest.raises(UserError, match="begun by a version with keys 99 .*choose another --run_dir"):
+    train.train(tiny.arguments(tmp_path, **_PLAIN))

@@ -1,0 +1,64 @@
+"""A tiny run on the phantom that tests of the drivers share."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+
+from fedsafe_tff.runs.config import Config
+
+FLAGS = {
+  "num_images": 120,
+  "image_size": 16,
+  "conv_widths": "4,4,4,4,8,8",
+  "dense_widths": "8,8,8,8",
+  "min_client_images": 5,
+  "rounds": 2,
+  "batch_size": 8,
+  "adaptation_epochs": 1,
+  "attack_steps": 2,
+  "attack_eps": "0.01,0.1",
+}
+
+
+def arguments(folder: pathlib.Path, **changes) -> list[str]:
+  """A command line of the train binary; the run folder is `folder/run` unless changed."""
+  values = FLAGS | {"run_dir": folder / "run", "cache_dir": folder / "cache"} | changes
+  return [f"--{name}={value}" for name, value in values.items()]
+
+
+def config(folder: pathlib.Path, **changes) -> Config:
+  """The same as a `Config`."""
+  from fedsafe_tff.runs.flags import command_line
+
+  return command_line.parse(arguments(folder, **changes))
+
+
+def rows(path: pathlib.Path, *without: str) -> list[dict[str, str]]:
+  """Rows of a CSV file, less some columns."""
+  with path.open(newline="") as file:
+    return [{k: v for k, v in row.items() if k not in without} for row in csv.DictReader(file)]
+
+
+def read_json(path: pathlib.Path):
+  """A JSON file."""
+  return json.loads(path.read_text())
+
+
+def models(run: pathlib.Path) -> dict[str, np.ndarray]:
+  """Every tensor of the models that a run left behind, by file and name."""
+  found = {}
+  for file in sorted((run / "models").glob("*.npz")):
+    with np.load(file) as archive:
+      found |= {f"{file.stem}/{name}": archive[name] for name in archive}
+  assert found
+  return found
+
+
+def assert_same_models(left: pathlib.Path, right: pathlib.Path) -> None:
+  """Bit for bit."""
+  mine, theirs = models(left), models(right)
+  assert mine.keys() == theirs.keys()
+  for name, value in mine.items():
+    np.testing.assert_array_equal(value, theirs[name], err_msg=name)
