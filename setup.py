@@ -14,11 +14,14 @@ setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   license_files=["LICENSE"],
-  packages=find_packages(include=["fedsafe_tff*", "flags*", "experiments*"]),
+  # The presets lie in flags/presets of a checkout and in the package once it is installed.
+  packages=[*find_packages(include=["fedsafe_tff*"]), "fedsafe_tff.presets"],
+  package_dir={"fedsafe_tff.presets": "flags/presets"},
   package_data={
     "fedsafe_tff.runs.report": ["*.jinja"],
-    "flags": ["presets/*.flags", "presets/sweep/*.flags"],
+    "fedsafe_tff.presets": ["*.flags", "sweep/*.flags"],
   },
+  entry_points={"console_scripts": ["fedsafe = fedsafe_tff.commands.cli:main"]},
   python_requires=">=3.11,<3.12",
   install_requires=[
     "absl-py>=1.0",

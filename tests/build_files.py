@@ -34,7 +34,9 @@ exports_files([
     "requirements-test.txt",
 ])
 """
-_PRESETS = """
+_PRESETS = f"""{_HEADER}
+package(default_visibility = ["//visibility:public"])
+
 filegroup(
     name = "presets",
     srcs = glob(["presets/**/*.flags"]),
@@ -134,7 +136,7 @@ def _data(source: Source) -> list[str]:
     if file.suffix in (".jinja", ".html", ".css") and file.name in source.strings
   ]
   if any("presets" in text.split("/") or "flags/presets" in text for text in source.strings):
-    found.append('":presets"' if source.path.parent.name == "flags" else '"//flags:presets"')
+    found.append('"//flags:presets"')
   return found
 
 
@@ -180,8 +182,6 @@ def build_file(folder: pathlib.Path, sources: Iterable[Source]) -> str:
     text += _ROOT_EXTRAS
   elif folder == pathlib.Path("tests"):
     text += '\nexports_files(["run_pytest.py"])\n'
-  elif folder == pathlib.Path("flags"):
-    text += _PRESETS
   return text + targets
 
 
@@ -190,7 +190,10 @@ def build_files() -> Mapping[pathlib.Path, str]:
   by_folder: dict[pathlib.Path, list[Source]] = {}
   for source in source_tree.sources():
     by_folder.setdefault(source.path.parent, []).append(source)
-  return {folder / "BUILD": build_file(folder, found) for folder, found in by_folder.items()}
+  found = {folder / "BUILD": build_file(folder, found) for folder, found in by_folder.items()}
+  if (ROOT / "flags" / "presets").is_dir():  # no Python there
+    found[pathlib.Path("flags/BUILD")] = _PRESETS
+  return found
 
 
 def differing() -> list[str]:

@@ -8,8 +8,8 @@ import tarfile
 
 import pytest
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.paper import identity
+from fedsafe_tff.runs.config import Config
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
 METHODS = (

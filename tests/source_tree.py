@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-OURS = ("fedsafe_tff", "flags", "experiments", "benchmarks", "tests")
+OURS = ("fedsafe_tff", "experiments", "benchmarks", "tests")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ def doctor(arguments: Sequence[str]) -> int:
   if any(argument in ("--help", "-h") for argument in arguments):
     print(__doc__)
     return 0
-  if any(a.lstrip("-").split("=")[0] in ("dataset", "flagfile") for a in arguments):
+  if any(a.lstrip("-").split("=")[0] in ("dataset", "flagfile", "preset") for a in arguments):
     return _look(arguments)
   values = flags.FlagValues()
   flags.DEFINE_float(

@@ -17,8 +17,8 @@ def make(name: str, arguments: Sequence[str], doc: str) -> int:
     The exit code: 1 when it was stopped, or when cells could not be done or are lacking.
   """
   request = sweep_flags.parse(arguments, doc, name)
-  from fedsafe_tff.runs.run import Stopped
   from fedsafe_tff.paper.sweep import run
+  from fedsafe_tff.runs.run import Stopped
 
   try:
     page, failed = run(request)

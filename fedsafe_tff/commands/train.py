@@ -15,9 +15,9 @@ from fedsafe_tff.runs.flags import command_line
 def train(arguments: Sequence[str]) -> int:
   """Runs one configuration; returns the exit code."""
   config = command_line.parse(arguments, __doc__)
-  from fedsafe_tff.runs.run import Stopped, run
   from fedsafe_tff.runs.report.run_folder import RunFolder
   from fedsafe_tff.runs.report.table import summary
+  from fedsafe_tff.runs.run import Stopped, run
 
   try:
     path = run(config)

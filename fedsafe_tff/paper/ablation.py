@@ -3,8 +3,6 @@
 import pathlib
 from typing import Any
 
-from fedsafe_tff.runs.config import Config
-from fedsafe_tff.runs.report import render
 from fedsafe_tff.paper import leak, robustness_claims, statistics
 from fedsafe_tff.paper.cells import METHODS, Cell, make_cell
 from fedsafe_tff.paper.claim import DEFENDED, DEFINITION
@@ -12,6 +10,8 @@ from fedsafe_tff.paper.report import Report, Section, overview, write_tables
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import Results, p_text, table_text
 from fedsafe_tff.paper.studies import SIZES, STUDIES, Variant
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.report import render
 
 TITLE = "What else decides: settings that the paper leaves open or does not vary"
 

@@ -7,9 +7,9 @@ as on the same hardware; the manifest says whether its course was the same.
 import csv
 import pathlib
 
-from fedsafe_tff.runs import run_dir
 from fedsafe_tff.paper.cache import read_json
 from fedsafe_tff.paper.progress import SweepProgress
+from fedsafe_tff.runs import run_dir
 
 _TIMES = ("seconds",)
 

@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.request import Request
+from fedsafe_tff.runs.config import Config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper.request import Request, Task
+from fedsafe_tff.runs.config import Config
 
 # Settings of a method, and its name in tables. "Adversarial training" in the paper's tables is
 # that of the server: it differs from distributed noise in the downlink alone.

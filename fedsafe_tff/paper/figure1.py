@@ -4,14 +4,14 @@ import pathlib
 
 import numpy as np
 
-from fedsafe_tff.runs.report import plots
-from fedsafe_tff.runs.report.run_folder import RunFolder
 from fedsafe_tff.paper import paper
 from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.cells import Cell, make_cell
 from fedsafe_tff.paper.report import Report, Section, picture, write_tables
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import Results
+from fedsafe_tff.runs.report import plots
+from fedsafe_tff.runs.report.run_folder import RunFolder
 
 TITLE = "Figure 1: original, perturbation, adversarial example (FGSM, eps 0.03)"
 _HEADINGS = (

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from fedsafe_tff.runs.config import GROUPS, Config
-from fedsafe_tff.runs.config.sweep import AblationConfig, SweepConfig
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper.request import Request, Task
-from fedsafe_tff.runs.flags import command_line, define
+from fedsafe_tff.runs.config import GROUPS, Config
+from fedsafe_tff.runs.config.sweep import AblationConfig, SweepConfig
+from fedsafe_tff.runs.flags import command_line, define, presets
 
-_PRESETS = pathlib.Path(__file__).parent / "presets"
+_KIND = "sweep"  # of the presets
 _HELP = ("--help", "-h", "-help", "--helpfull", "--helpshort")
 
 # Settings of a run that a table or figure sets itself, with what sets them instead.
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
   if any(argument in _HELP for argument in arguments):
     print(_help(doc, groups))
     sys.exit(0)
-  ordered = command_line.presets_first(arguments)
+  ordered = command_line.presets_first(arguments, _KIND)
   values = _read(ordered, groups)
   typed = frozenset(command_line.typed_names(arguments, values))
   for flag in sorted(typed & set(_SET_HERE)):
@@ -113,11 +113,10 @@ def _seeds(text: str) -> tuple[int, ...]:
 def _task(word: str, own: dict, ordered: Sequence[str], groups: Sequence[type]) -> Task:
   path = pathlib.Path(word).expanduser()
   if path.suffix != ".flags":
-    path = _PRESETS / f"{word}.flags"
+    path = presets.folder() / f"{word}.flags"
   if not path.is_file():
-    presets = sorted(p.stem for p in _PRESETS.glob("*.flags"))
     raise UserError(
-      f"task {word!r} is unknown: give the path of a preset, or one of {', '.join(presets)}"
+      f"task {word!r} is unknown: give the path of a preset, or one of {', '.join(presets.names())}"
     )
   values = _read([f"--flagfile={path}", *ordered], groups)
   settings = {f.name: values[f.name].value for group in GROUPS for f in dataclasses.fields(group)}
@@ -138,7 +137,7 @@ def _help(doc: str, groups: Sequence[type]) -> str:
     define.define_group(group, values)
   for name in _SET_HERE:
     delattr(values, name)
-  return command_line.help_text(doc, values, (*groups, *GROUPS))
+  return command_line.help_text(doc, values, (*groups, *GROUPS), _KIND)
 
 
 def _command(name: str, arguments: Sequence[str]) -> str:

@@ -3,12 +3,12 @@
 import pathlib
 from collections.abc import Callable, Sequence
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import loading
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import inputs
 from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.cells import Cell
+from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs.config import Config
 
 
 class Known:

@@ -4,9 +4,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from fedsafe_tff.runs.config.defense import DefenseConfig
-from fedsafe_tff.runs.report import render
-from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.paper import identity, mixture
 from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import METHODS, Cell
@@ -14,6 +11,9 @@ from fedsafe_tff.paper.claim import DEFINITION, Claim
 from fedsafe_tff.paper.report import Report
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.steps import ADAPT, ATTACK, TRAIN, measured
+from fedsafe_tff.runs.config.defense import DefenseConfig
+from fedsafe_tff.runs.report import render
+from fedsafe_tff.runs.report.progress import duration
 
 # Settings of a defence and of an attack; those of the training stand with it.
 _DEFENSE = tuple(f.name for f in dataclasses.fields(DefenseConfig) if f.name != "defense")

@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedsafe_tff.runs.report import style
 from fedsafe_tff.paper.cells import METHODS
 from fedsafe_tff.paper.results import Results
+from fedsafe_tff.runs.report import style
 
 # As in the paper: benign clients left, the adversary right.
 COLUMNS = (("asr_avg", "benign clients (avg)"), ("asr_self", "adversary (self)"))

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 import rich.console
 import rich.progress
 
-from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.paper.steps import Estimate, Step
+from fedsafe_tff.runs.report.progress import duration
 
 # In a log, rounds of a training are told this often; the end of a step always is.
 _QUIET_SECONDS = 60.0

@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedsafe_tff.runs.report import render
 from fedsafe_tff.paper.cells import METHODS
 from fedsafe_tff.paper.claim import Claim
 from fedsafe_tff.paper.results import COLLAPSED_NOTE, Results, mark, table_text
+from fedsafe_tff.runs.report import render
 
 _COLUMNS = (
   ("clean_accuracy", "clean acc."),

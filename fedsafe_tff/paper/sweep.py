@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.report import render
 from fedsafe_tff.paper import (
   ablation,
   figure1,
@@ -29,6 +27,8 @@ from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.report import Report
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import Results
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.report import render
 
 
 class Study(Protocol):
@@ -135,9 +135,9 @@ def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[t
   mixture.check(request, cache.rows(cells), more_to_come=True)
   with cache.locked():
     # TensorFlow and TFF take seconds to import: only what computes pays for them.
+    from fedsafe_tff.paper import work
     from fedsafe_tff.runs.prepare import prepare
     from fedsafe_tff.runtime.signals import graceful_stop
-    from fedsafe_tff.paper import work
 
     _set_up(cells[0].config)
     estimate = steps.Estimate(steps.measured(cells, cache))

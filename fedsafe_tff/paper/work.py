@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
-from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, saved_models, trainers
-from fedsafe_tff.runs.facts import manifest_facts
-from fedsafe_tff.runs.noise import Noise
-from fedsafe_tff.runs.prepare import Prepared, prepare
-from fedsafe_tff.runs.run import Stopped
-from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.paper import again, identity
 from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.steps import EXAMPLES, Step, adapt_step, attack_step, steps_of, train_step
+from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, saved_models, trainers
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.facts import manifest_facts
+from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.prepare import Prepared, prepare
+from fedsafe_tff.runs.run import Stopped
+from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation
 
 Failure = tuple[Cell, str]

@@ -7,9 +7,9 @@ import PIL.Image
 import pytest
 
 from fedsafe_tff.commands import doctor
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import diagnostics
 from fedsafe_tff.runs.diagnostics import Check
-from fedsafe_tff.errors import UserError
 
 
 @pytest.fixture

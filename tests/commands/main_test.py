@@ -91,7 +91,8 @@ def test_binaries_print_one_line_for_a_wrong_command(module, words, message):
 def test_binaries_have_help(module):
   done = binary(module, "--help")
   assert done.returncode == 0 and done.stderr == ""
-  assert f"python -m {module.__name__}" in done.stdout
+  name = module.__name__.rsplit(".", 1)[1]
+  assert f"python -m experiments.{name}" in done.stdout
 
 
 def test_a_reader_that_leaves_ends_the_program_without_a_traceback():

@@ -9,12 +9,12 @@ import signal
 import numpy as np
 import pytest
 
-from fedsafe_tff.commands import ablation, figure1, figure2, figure3, table1, table2, train
 from fedsafe_tff import versions
+from fedsafe_tff.commands import ablation, figure1, figure2, figure3, table1, table2, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
-from fedsafe_tff.runs import loop, run_dir
 from fedsafe_tff.paper import paper
+from fedsafe_tff.runs import loop, run_dir
 from tests.runs import tiny
 
 BINARIES = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedsafe_tff import aggregation, algorithm, client_work
+from fedsafe_tff.privacy import accounting, calibration
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
-from fedsafe_tff.privacy import accounting, calibration
 from tests import small
 from tests.oracle import equations, twin
 

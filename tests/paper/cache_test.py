@@ -6,10 +6,10 @@ import pytest
 
 from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.run_dir import write_json
 from fedsafe_tff.paper import identity, known, steps
 from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import make_cell
+from fedsafe_tff.runs.run_dir import write_json
 from tests.paper import synthetic
 
 EPS = (0.01, 0.02)

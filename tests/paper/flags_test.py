@@ -4,13 +4,14 @@ import sys
 
 import pytest
 
-from fedsafe_tff.runs.config.sweep import STUDIES
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.paper import flags as sweep
 from fedsafe_tff.paper import studies, table1
 from fedsafe_tff.paper.cells import check_typed
-from flags import sweep
+from fedsafe_tff.runs.config.sweep import STUDIES
+from fedsafe_tff.runs.flags import presets
 
-PRESETS = pathlib.Path(sweep.__file__).parent / "presets" / "sweep"
+PRESETS = presets.folder() / "sweep"
 FOLDERS = ["--brain_tumor_dir=/data/mri", "--pathology_dir=/data/patches"]
 
 
@@ -139,7 +140,8 @@ def test_help_has_the_flags_of_sweeps_and_of_runs(capsys):
 
 def test_parsing_imports_no_tensorflow():
   program = (
-    "import sys\nfrom flags import sweep\nsweep.parse(['--tasks=phantom'], '', 'table1')\n"
+    "import sys\nfrom fedsafe_tff.paper import flags\n"
+    "flags.parse(['--tasks=phantom'], '', 'table1')\n"
     "heavy = {'tensorflow', 'tensorflow_federated', 'numpy', 'matplotlib'} & set(sys.modules)\n"
     "assert not heavy, heavy"
   )

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
+from fedsafe_tff.paper import identity
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.defense import DEFENSES
-from fedsafe_tff.paper import identity
 
 
 def config(**settings):

@@ -9,12 +9,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper import sweep, work
 from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.known import Known
 from fedsafe_tff.paper.request import Request, Task
+from fedsafe_tff.runs.config import Config
 from tests.paper import synthetic
 
 SETTINGS = {

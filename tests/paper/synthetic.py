@@ -2,11 +2,11 @@
 
 import pathlib
 
-from fedsafe_tff.runs.config import Config
-from fedsafe_tff.runs.run_dir import write_json
 from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.request import Request, Task
 from fedsafe_tff.paper.results import Results
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.run_dir import write_json
 
 ADVERSARIAL, NOISE = "server_adversarial_training", "distributed_noise"
 

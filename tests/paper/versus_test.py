@@ -2,8 +2,8 @@ import csv
 
 import pytest
 
-from fedsafe_tff.runs.report import render
 from fedsafe_tff.paper import versus
+from fedsafe_tff.runs.report import render
 from tests.paper import synthetic
 from tests.paper.synthetic import ADVERSARIAL, NOISE, many
 

@@ -1,6 +1,5 @@
 import pytest
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import runtimes
 from fedsafe_tff.runtime import gpus, registry

@@ -15,41 +15,51 @@ from absl import flags
 from fedsafe_tff.runs.config import GROUPS, Config
 from fedsafe_tff.runs.config.setting import setting_of
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.flags import define
+from fedsafe_tff.runs.flags import define, presets
 
 _HELP = ("--help", "-h", "-help", "--helpfull", "--helpshort")
 
 
-def presets_first(arguments: Sequence[str]) -> list[str]:
-  """Moves every `--flagfile` to the front, so that typed flags override it.
+def presets_first(arguments: Sequence[str], kind: str = "") -> list[str]:
+  """Moves every `--preset` and `--flagfile` to the front, so that typed flags override it.
+
+  Args:
+    arguments: The command line without the program's name.
+    kind: Of the presets that go by name, see `presets.find`.
 
   Raises:
-    UserError: A `--flagfile` is no file.
+    UserError: A `--flagfile` is no file, or a preset is unknown.
   """
   files, others = [], []
-  waiting = False
+  waiting = ""
   for argument in arguments:
-    name = argument.lstrip("-").split("=")[0]
+    name, equals, value = argument.partition("=")
+    name = name.lstrip("-")
     if waiting:
-      files.append(f"--flagfile={argument}")
-      waiting = False
-    elif argument.startswith("-") and name == "flagfile":
-      if "=" in argument:
-        files.append(argument)
+      files.append((waiting, argument))
+      waiting = ""
+    elif argument.startswith("-") and name in ("flagfile", "preset"):
+      if equals:
+        files.append((name, value))
       else:
-        waiting = True
+        waiting = name
     else:
       others.append(argument)
   if waiting:
-    raise UserError("--flagfile has no path: write --flagfile=PATH")
-  for file in files:
-    path = pathlib.Path(file.split("=", 1)[1]).expanduser()
-    if not path.is_file():
-      presets = sorted(p.stem for p in (pathlib.Path(__file__).parent / "presets").glob("*.flags"))
-      raise UserError(
-        f"--flagfile={path} is not a file: the presets in flags/presets are {', '.join(presets)}"
-      )
-  return files + others
+    what = "PATH" if waiting == "flagfile" else "NAME"
+    raise UserError(f"--{waiting} has no {what.lower()}: write --{waiting}={what}")
+  return [f"--flagfile={_preset_file(name, value, kind)}" for name, value in files] + others
+
+
+def _preset_file(flag: str, value: str, kind: str) -> pathlib.Path | str:
+  if flag == "preset":
+    return presets.find(value, kind)
+  if not pathlib.Path(value).expanduser().is_file():
+    raise UserError(
+      f"--flagfile={value} is not a file: --preset=NAME takes one of "
+      + ", ".join(presets.names(kind))
+    )
+  return value
 
 
 def typed_names(arguments: Sequence[str], values: flags.FlagValues) -> set[str]:
@@ -69,6 +79,7 @@ def help_text(
   binary_doc: str,
   values: flags.FlagValues = flags.FLAGS,
   groups: Sequence[type] = GROUPS,
+  kind: str = "",
 ) -> str:
   """All flags by topic, with ranges, defaults and what they need to have an effect."""
   lines = [binary_doc.strip(), ""]
@@ -88,7 +99,10 @@ def help_text(
         facts.append("needs " + setting.needs)
       lines += [f"  --{field.name}", f"      {setting.help}", f"      ({'; '.join(facts)})"]
     lines.append("")
-  lines.append("--flagfile=PATH reads flags from a file; a flag typed here wins over it.")
+  lines.append(
+    f"--preset=NAME takes the flags of a preset ({', '.join(presets.names(kind))}), --flagfile=PATH "
+    "those of a file; a flag typed here wins over both."
+  )
   return "\n".join(lines)
 
 

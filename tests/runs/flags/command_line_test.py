@@ -1,5 +1,4 @@
 import dataclasses
-import pathlib
 import subprocess
 import sys
 
@@ -9,9 +8,9 @@ from fedsafe_tff.runs.config import GROUPS, Config
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.runs.config.setting import setting_of
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.flags import command_line
+from fedsafe_tff.runs.flags import command_line, presets
 
-PRESETS = sorted((pathlib.Path(command_line.__file__).parent / "presets").glob("*.flags"))
+PRESETS = sorted(presets.folder().glob("*.flags"))
 
 
 @pytest.fixture
