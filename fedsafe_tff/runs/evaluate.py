@@ -9,7 +9,6 @@ import numpy as np
 
 from fedsafe_tff import keys, versions
 from fedsafe_tff.attacks.spec import AttackSpec
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation import definitions
@@ -21,6 +20,7 @@ from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs import strata
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.render import write_csv
 

@@ -4,8 +4,8 @@ import os
 from typing import Any
 
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import dealing
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import loading, remembered
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.runs.config import Config
 
 Log = Callable[[str], None]
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.runs import saved_models
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared, prepare
 from fedsafe_tff.runs.rebuild import config_of
-from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.remembered import content_hash, remember
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.inputs import read_images
 from fedsafe_tff.runs.prepare import Prepared, prepare
 from fedsafe_tff.runs.report.survey_page import write_page

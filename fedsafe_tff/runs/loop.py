@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs import run_dir as run_dir_lib
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
-from fedsafe_tff.runs.trainers import Trainer, learning_rate
 from fedsafe_tff.runs.report.progress import Progress
+from fedsafe_tff.runs.trainers import Trainer, learning_rate
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation, local
 

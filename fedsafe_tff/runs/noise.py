@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedsafe_tff import keys
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.privacy import accounting, calibration
+from fedsafe_tff.runs.config import Config
 
 
 @dataclasses.dataclass(frozen=True)

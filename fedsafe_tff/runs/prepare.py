@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import (
   dealing,
   inventory,
@@ -23,9 +22,10 @@ from fedsafe_tff.data.leaks import Leaks, count_leaks
 from fedsafe_tff.data.trivial import VERSION as TRIVIAL_VERSION
 from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import inputs
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
+from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs.config import Config
 
 _CALIBRATION_IMAGES = 64
 _EXACT_IMAGES = 2048

@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import saved_models
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
+from fedsafe_tff.runs import saved_models
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
 

@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report.progress import Progress
 
 

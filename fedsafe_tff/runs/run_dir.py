@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data.files import atomic_path, locked
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.config import Config
 
 METRICS = (
   "round",

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.formats.frame import DEFAULT
 from fedsafe_tff.data.inventory import walk
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.run import run
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report.render import markdown, write_csv, write_text
+from fedsafe_tff.runs.run import run
 
 CLASSES = ("no_tumor", "meningioma_tumor")
 SITES = ("512x512", "small", "middle", "large")

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import dealing
 from fedsafe_tff.evaluation import strata as strata_lib
 from fedsafe_tff.evaluation.transfer import AttackResult
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 
 

@@ -9,14 +9,14 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data import shards
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client, read_named
-from fedsafe_tff.runs.noise import Noise
-from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.learning import aggregation, baselines, fed_safe
 from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.training import copies, gradients, local, schedules
 from fedsafe_tff.training.adaptation import Adaptation
 from fedsafe_tff.training.upload import Upload

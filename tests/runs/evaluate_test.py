@@ -3,9 +3,9 @@ import types
 import numpy as np
 import pytest
 
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.data.splits import Parts
 from fedsafe_tff.runs import evaluate
+from fedsafe_tff.runs.config import Config
 
 
 @pytest.mark.parametrize(

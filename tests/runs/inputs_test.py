@@ -1,5 +1,5 @@
-from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.inputs import Inputs
 
 

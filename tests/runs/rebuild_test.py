@@ -6,8 +6,8 @@ import signal
 import numpy as np
 import pytest
 
-from fedsafe_tff.commands import train
 from fedsafe_tff import keys
+from fedsafe_tff.commands import train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs import loop, run_dir, saved_models
@@ -16,8 +16,8 @@ from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import prepare
 from fedsafe_tff.runs.rebuild import config_of, rebuild
 from fedsafe_tff.runs.report.run_folder import RunFolder
-from tests.runs import tiny
 from tests.models import keras_nets
+from tests.runs import tiny
 
 STEM = "tests.models.keras_nets:frozen_stem"
 

@@ -10,13 +10,13 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from fedsafe_tff.commands import compare, report, train
 from fedsafe_tff import versions
-from fedsafe_tff.runs.config.defense import DEFENSES
+from fedsafe_tff.commands import compare, report, train
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.runs import loop, run_dir, trainers
+from fedsafe_tff.runs.config.defense import DEFENSES
 from tests.runs import tiny
 
 RESULT_KEYS = {

@@ -2,6 +2,7 @@ import pytest
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import runtimes
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runtime import gpus, registry
 from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.runtime.native import NativeRuntime

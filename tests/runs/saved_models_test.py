@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import saved_models
 from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.runs import saved_models
 
 FROZEN = tuple((f"layer/{index}", np.full([2], index, np.float32)) for index in range(12))
 

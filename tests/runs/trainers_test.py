@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedsafe_tff.runs.config import Config
-from fedsafe_tff.runs import evaluate, trainers
-from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.learning import baselines, fed_safe
 from fedsafe_tff.privacy import accounting, calibration
+from fedsafe_tff.runs import evaluate, trainers
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.training import copies, gradients
 
 

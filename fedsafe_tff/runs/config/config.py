@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config.data import DataConfig
 from fedsafe_tff.runs.config.defense import DefenseConfig
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
@@ -10,7 +11,6 @@ from fedsafe_tff.runs.config.model import ModelConfig
 from fedsafe_tff.runs.config.run import RunConfig
 from fedsafe_tff.runs.config.setting import setting_of
 from fedsafe_tff.runs.config.training import TrainingConfig
-from fedsafe_tff.errors import UserError
 
 GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from fedsafe_tff.runs.config.setting import setting
 from fedsafe_tff.data.limits import ALPHAS
+from fedsafe_tff.runs.config.setting import setting
 
 _IMAGE_FILES = ("brain_tumor", "image_folder")
 _ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")

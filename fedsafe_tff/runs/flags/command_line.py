@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS, Config
 from fedsafe_tff.runs.config.setting import setting_of
-from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.flags import define, presets
 
 _HELP = ("--help", "-h", "-help", "--helpfull", "--helpshort")
@@ -100,8 +100,8 @@ def help_text(
       lines += [f"  --{field.name}", f"      {setting.help}", f"      ({'; '.join(facts)})"]
     lines.append("")
   lines.append(
-    f"--preset=NAME takes the flags of a preset ({', '.join(presets.names(kind))}), --flagfile=PATH "
-    "those of a file; a flag typed here wins over both."
+    f"--preset=NAME takes the flags of a preset ({', '.join(presets.names(kind))}), "
+    "--flagfile=PATH those of a file; a flag typed here wins over both."
   )
   return "\n".join(lines)
 

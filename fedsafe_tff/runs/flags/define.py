@@ -6,9 +6,9 @@ from typing import Any
 
 from absl import flags
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS
 from fedsafe_tff.runs.config.setting import setting_of
-from fedsafe_tff.errors import UserError
 
 
 class _FloatList(flags.ArgumentParser):

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS, Config
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.runs.config.setting import setting_of
-from fedsafe_tff.errors import UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

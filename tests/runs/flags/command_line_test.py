@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS, Config
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.runs.config.setting import setting_of
-from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.flags import command_line, presets
 
 PRESETS = sorted(presets.folder().glob("*.flags"))
@@ -212,7 +212,8 @@ def test_other_words_for_help(word, capsys):
 
 def test_parsing_imports_no_tensorflow():
   program = (
-    "import sys\nfrom fedsafe_tff.runs.flags import command_line\ncommand_line.parse(['--rounds=3'])\n"
+    "import sys\nfrom fedsafe_tff.runs.flags import command_line\n"
+    "command_line.parse(['--rounds=3'])\n"
     "heavy = {'tensorflow', 'tensorflow_federated', 'numpy', 'matplotlib'} & set(sys.modules)\n"
     "assert not heavy, heavy"
   )
