@@ -16,12 +16,16 @@ PURE_TENSORFLOW = (
   "fedsafe_tff.evaluation",
   "fedsafe_tff.keys",
   "fedsafe_tff.models",
+  "fedsafe_tff.privacy.dp_sgd",
 )
 # Usable at once: TensorFlow takes seconds to import.
 WITHOUT_TENSORFLOW = (
   "fedsafe_tff.config",
   "fedsafe_tff.errors",
-  "fedsafe_tff.privacy",
+  "fedsafe_tff.privacy.accountant",
+  "fedsafe_tff.privacy.accounting",
+  "fedsafe_tff.privacy.calibration",
+  "fedsafe_tff.privacy.statement",
   "fedsafe_tff.report",
   "flags",
 )
