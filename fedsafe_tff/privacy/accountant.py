@@ -22,6 +22,9 @@ ADJACENCIES = ("add_or_remove_one", "replace_one")
 _PLD_UP_TO = 1000.0
 # Points over the range of the loss: coarser ones are pessimistic, never wrong.
 _PLD_POINTS = 1e4
+_MOST_LOG_NOISE = 30.0
+# Enough to know roughly; under sampling, whole orders take a fifth of the time of the others.
+_FEW_ORDERS = (1.1, 1.25, 1.5, 1.75, *range(2, 64), 80, 96, 128, 256, 512)
 _ORDERS = tuple(1.0 + 10.0 ** (-i / 8) for i in range(8, 33)) + tuple(
   rdp.rdp_privacy_accountant.DEFAULT_RDP_ORDERS
 )
@@ -82,21 +85,24 @@ def account(
   *,
   adjacency: str = "add_or_remove_one",
   group: int = 1,
+  by: str = "best",
 ) -> Accounted:
   """Epsilon of releases that build on each other, for a unit or for a group of units.
 
   Without sampling, a group of k moves a sum by k times as much and a replacement by twice as much:
-  exact. With sampling at rate q, some of a group join with probability 1 - (1 - q)^k and then move
-  it by k times as much at most; the hockey-stick divergence is convex in what a mixture mixes and
-  grows with the distance of Gaussians, so that the Gaussian of noise z / k at that rate is at least
-  as revealing. A replacement under sampling is taken as a removal and an addition, which costs
-  (2 epsilon, (1 + e^epsilon) delta).
+  exact, and a bound with sampling too. With sampling at rate q there are two more, and the lowest
+  is taken. (a) Some of a group join with probability 1 - (1 - q)^k and then move the sum by k
+  times as much at most; the hockey-stick divergence is convex in what a mixture mixes and grows
+  with the distance of Gaussians, so that the Gaussian of noise z / k at that rate is at least as
+  revealing. (b) One after the other, k units are (k epsilon, delta (e^(k epsilon) - 1) /
+  (e^epsilon - 1))-DP. A replacement under sampling is a removal and an addition, two units by (b).
 
   Args:
     releases: What is given away, of all mechanisms.
     delta: Of the guarantee.
     adjacency: Of `ADJACENCIES`.
     group: How many units belong to whom the guarantee is for, such as the images of a patient.
+    by: "best", or "RDP" for Renyi DP alone, or "rough" for that at few orders; each is a bound.
 
   Raises:
     UserError: A value is out of range.
@@ -109,19 +115,29 @@ def account(
     raise UserError(f"a group has {group} units, but must have at least 1")
   replaced = adjacency == "replace_one"
   sampled = any(r.sampling_rate < 1.0 and r.count for r in releases)
-  factor = group * (2 if replaced and not sampled else 1)
-  scaled = _merged(
+  sides = 2 if replaced else 1
+  if not sampled:
+    return _account(_scaled(releases, group * sides), delta, by)
+  bounds = [_chain(_scaled(releases, group), delta, by, sides)]
+  if group * sides > 1:
+    whole = [dataclasses.replace(r, sampling_rate=1.0) for r in releases]
+    bounds.append(_account(_scaled(whole, group * sides), delta, by))
+  if group > 1:
+    bounds.append(_chain(_scaled(releases, 1), delta, by, group * sides))
+  return min(bounds, key=lambda made: made.epsilon)
+
+
+def _scaled(releases: Sequence[Release], group: int) -> tuple[Release, ...]:
+  """Releases as the group has them that joins together."""
+  return _merged(
     dataclasses.replace(
       r,
-      noise_multiplier=r.noise_multiplier / factor,
+      noise_multiplier=r.noise_multiplier / group,
       sampling_rate=1.0 - (1.0 - r.sampling_rate) ** group,
     )
     for r in releases
     if r.count
   )
-  if not (replaced and sampled):
-    return _account(scaled, delta)
-  return _twice(scaled, delta)
 
 
 def _merged(releases) -> tuple[Release, ...]:
@@ -146,23 +162,26 @@ def _event(release: Release) -> dp_accounting.DpEvent:
 
 
 @functools.lru_cache(maxsize=4096)
-def _account(releases: tuple[Release, ...], delta: float) -> Accounted:
+def _account(releases: tuple[Release, ...], delta: float, by: str) -> Accounted:
   if not releases:
     return Accounted(0.0, "exact")
   if any(r.noise_multiplier**2 == 0 for r in releases):
     return Accounted(math.inf, "exact")
-  if len(releases) == 1 and releases[0].sampling_rate == 1.0 and releases[0].gaussian:
+  one = len(releases) == 1 and releases[0].sampling_rate == 1.0 and releases[0].gaussian
+  if one and by != "RDP":
     return Accounted(gaussian_epsilon(releases[0].noise_multiplier, 1, delta), "exact")
-  bound = float(_renyi(releases).get_epsilon(delta))
-  if bound > _PLD_UP_TO or not all(r.gaussian for r in releases):
-    return Accounted(bound, "RDP")
+  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(delta))
+  if by == "rough":
+    return Accounted(rough, "RDP")
+  if by == "RDP" or rough > _PLD_UP_TO or not all(r.gaussian for r in releases):
+    return Accounted(float(_renyi(releases, _ORDERS).get_epsilon(delta)), "RDP")
   exact = float(_pld(releases).get_epsilon(delta))
-  return Accounted(exact, "PLD") if exact <= bound else Accounted(bound, "RDP")
+  return Accounted(exact, "PLD") if exact <= rough else Accounted(rough, "RDP")
 
 
 @functools.lru_cache(maxsize=256)
-def _renyi(releases: tuple[Release, ...]) -> rdp.RdpAccountant:
-  accountant = rdp.RdpAccountant(orders=_ORDERS)
+def _renyi(releases: tuple[Release, ...], orders: tuple[float, ...]) -> rdp.RdpAccountant:
+  accountant = rdp.RdpAccountant(orders=orders)
   for release in releases:
     accountant.compose(_event(release))
   return accountant
@@ -170,7 +189,7 @@ def _renyi(releases: tuple[Release, ...]) -> rdp.RdpAccountant:
 
 @functools.lru_cache(maxsize=64)
 def _pld(releases: tuple[Release, ...]) -> pld.PLDAccountant:
-  rough = float(_renyi(releases).get_epsilon(1e-6))
+  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(1e-6))
   interval = max(1e-4, rough / _PLD_POINTS)
   accountant = pld.PLDAccountant(value_discretization_interval=interval)
   for release in releases:
@@ -178,15 +197,27 @@ def _pld(releases: tuple[Release, ...]) -> pld.PLDAccountant:
   return accountant
 
 
-def _twice(releases: tuple[Release, ...], delta: float) -> Accounted:
-  """A removal and an addition, one after the other."""
-  best = Accounted(math.inf, "exact")
-  for share in (0.4, 0.2, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-6, 1e-9):
-    once = _account(releases, delta * share)
-    if once.epsilon < 700 and (1.0 + math.exp(once.epsilon)) * share <= 1.0:
-      if 2 * once.epsilon < best.epsilon:
-        best = Accounted(2 * once.epsilon, once.by)
+def _chain(releases: tuple[Release, ...], delta: float, by: str, length: int) -> Accounted:
+  """Epsilon of so many units, one after the other."""
+  if length == 1:
+    return _account(releases, delta, by)
+  best = Accounted(math.inf, "none")
+  for tenths in range(1, 160):  # which delta of one unit is best is not known before
+    once = _account(releases, delta * 10.0 ** (-tenths / 4), by)
+    if once.epsilon * length >= best.epsilon:
+      break  # a smaller delta only makes it grow
+    grown = length
+    if once.epsilon > 0:
+      log_grown = once.epsilon * length
+      log_grown += math.log(-math.expm1(-log_grown)) - _log_expm1(once.epsilon)
+      grown = math.exp(min(log_grown, 700.0))
+    if grown * 10.0 ** (-tenths / 4) <= 1.0:
+      best = Accounted(once.epsilon * length, once.by)
   return best
+
+
+def _log_expm1(x: float) -> float:
+  return x + math.log(-math.expm1(-x))
 
 
 def calibrate(
@@ -212,29 +243,44 @@ def calibrate(
   if not (target_epsilon > 0 and math.isfinite(target_epsilon)):
     raise UserError(f"the target epsilon is {target_epsilon}, but must be a finite number above 0")
 
-  @functools.cache
-  def excess(log_noise: float) -> float:
-    made = account(make_releases(math.exp(log_noise)), delta, **settings)
+  def excess(log_noise: float, by: str = "best") -> float:
+    made = account(make_releases(math.exp(log_noise)), delta, by=by, **settings)
     return min(made.epsilon, 1e12) - target_epsilon
 
-  high, low = 0.0, 0.0
-  while excess(high) > 0:
-    low, high = high, high + 1.0
-    if high > 30.0:
-      least = excess(high) + target_epsilon
-      raise UserError(
-        f"no noise gives epsilon {target_epsilon:g} at delta {delta:g}: what else is released "
-        f"already costs {least:.4g}; ask for more, or release less"
-      )
-  if low == high:
-    while excess(low) <= 0:
-      high, low = low, low - 1.0
-      if low < -30.0:
-        return math.exp(high)
+  # Renyi DP finds the neighbourhood from above, where a PLD would take long.
+  high = _rough(lambda log_noise: excess(log_noise, "rough"))
+  if high is None:
+    least = excess(_MOST_LOG_NOISE) + target_epsilon
+    raise UserError(
+      f"no noise gives epsilon {target_epsilon:g} at delta {delta:g}: what else is released "
+      f"already costs {least:.4g}; ask for more, or release less"
+    )
+  step, low = 0.1, high - 0.1
+  while excess(low) <= 0:
+    if low < -_MOST_LOG_NOISE:
+      return math.exp(low)
+    high, step = low, 2.0 * step
+    low = high - step
   root = optimize.brentq(excess, low, high, xtol=1e-5, rtol=1e-9)
   while excess(root) > 0:  # by rounding, or by the grid of a PLD
     root += 1e-5
   return math.exp(root)
+
+
+def _rough(excess: Callable[[float], float]) -> float | None:
+  """A log noise that is enough, to 0.01 of the least where it can; None where none is."""
+  high = 0.0
+  while excess(high) > 0:
+    high += 1.0
+    if high > _MOST_LOG_NOISE:
+      return None
+  low = high - 1.0
+  while excess(low) <= 0 and low > -_MOST_LOG_NOISE:
+    low, high = low - 1.0, low
+  while high - low > 0.01:
+    middle = (low + high) / 2.0
+    low, high = (low, middle) if excess(middle) <= 0 else (middle, high)
+  return high
 
 
 def affordable(

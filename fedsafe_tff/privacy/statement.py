@@ -114,8 +114,8 @@ class PrivacyStatement:
       ]
     if self.nominal_epsilon is not None:
       lines.append(
-        f"The paper's formula gives the same noise a nominal epsilon of {self.nominal_epsilon:.4g}; "
-        "its sensitivity 2C/m is not proved."
+        "The paper's formula gives the same noise a nominal epsilon of "
+        f"{self.nominal_epsilon:.4g}; its sensitivity 2C/m is not proved."
       )
     return lines + [f"Warning: {warning}" for warning in self.warnings]
 

@@ -107,6 +107,22 @@ def test_a_sampled_group_is_bounded_by_what_its_mixture_gives(group):
     assert delta <= DELTA * 1.001
 
 
+def test_the_lower_of_two_bounds_is_taken_for_a_sampled_group():
+  few = [Release(1.0, 250, 0.08)]
+  once = account(few, DELTA).epsilon
+  two = account(few, DELTA, group=2).epsilon
+  assert 2 * once < two < account([Release(0.5, 250, 1 - 0.92**2)], DELTA).epsilon
+  # By hand, from the delta of one unit that makes the group's.
+  from fedsafe_tff.privacy import accountant
+
+  alone = accountant._account(tuple(few), DELTA * 1e-7, "best").epsilon
+  assert (math.exp(2 * alone) - 1) / (math.exp(alone) - 1) * 1e-7 <= 1.0
+  assert two <= 2 * alone
+  assert account(few, DELTA, group=3) == account([Release(1 / 3, 250, 1 - 0.92**3)], DELTA)
+  whole = account([Release(2.0, 3)], DELTA, group=2)
+  assert account([Release(2.0, 3, 0.999)], DELTA, group=2).epsilon <= whole.epsilon
+
+
 def test_a_sampled_replacement_costs_more_than_an_addition_and_less_than_no_sampling():
   releases = [Release(2.0, 20, 0.1)]
   add = account(releases, DELTA).epsilon
