@@ -16,6 +16,7 @@ PURE_TENSORFLOW = (
   "fedsafe_tff.evaluation",
   "fedsafe_tff.keys",
   "fedsafe_tff.models",
+  "fedsafe_tff.privacy.audit",
   "fedsafe_tff.privacy.dp_sgd",
 )
 # Usable at once: TensorFlow takes seconds to import.

@@ -118,7 +118,8 @@ def test_the_lower_of_two_bounds_is_taken_for_a_sampled_group():
   alone = accountant._account(tuple(few), DELTA * 1e-7, "best").epsilon
   assert (math.exp(2 * alone) - 1) / (math.exp(alone) - 1) * 1e-7 <= 1.0
   assert two <= 2 * alone
-  assert account(few, DELTA, group=3) == account([Release(1 / 3, 250, 1 - 0.92**3)], DELTA)
+  together = account([Release(1 / 3, 250, 1 - 0.92**3)], DELTA).epsilon
+  assert account(few, DELTA, group=3).epsilon <= together
   whole = account([Release(2.0, 3)], DELTA, group=2)
   assert account([Release(2.0, 3, 0.999)], DELTA, group=2).epsilon <= whole.epsilon
 
