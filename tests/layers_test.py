@@ -14,6 +14,8 @@ PURE_TENSORFLOW = (
   "fedsafe_tff.evaluation",
   "fedsafe_tff.keys",
   "fedsafe_tff.models",
+  "fedsafe_tff.privacy.audit",
+  "fedsafe_tff.privacy.dp_sgd",
   "fedsafe_tff.training",
 )
 # Usable at once: TensorFlow takes seconds to import.
@@ -22,7 +24,12 @@ WITHOUT_TENSORFLOW = (
   "fedsafe_tff.errors",
   "fedsafe_tff.evaluation.definitions",
   "fedsafe_tff.paper.flags",
-  "fedsafe_tff.privacy",
+  "fedsafe_tff.privacy.accountant",
+  "fedsafe_tff.privacy.accounting",
+  "fedsafe_tff.privacy.calibration",
+  "fedsafe_tff.privacy.mechanisms",
+  "fedsafe_tff.privacy.readings",
+  "fedsafe_tff.privacy.statement",
   "fedsafe_tff.runs.config",
   "fedsafe_tff.runs.flags",
   "fedsafe_tff.runs.report",

@@ -12,14 +12,21 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import aggregation, algorithm, baselines, client_work, keys
+from fedsafe_tff import keys
+from fedsafe_tff.learning import aggregation, baselines
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.privacy import accounting
+from fedsafe_tff.training.feeds import ImageFeed
+from fedsafe_tff.training.local import local_update
+from fedsafe_tff.training.upload import Upload
 from tests import small
 
 CLIENTS = 5
 MULTIPLIER = 0.49  # just below what adaptive clipping can have with five clients
 CLIP = 0.5
 AGGREGATORS = ("central_dp", "adaptive_dp")
+SGD = tff.learning.optimizers.build_sgdm
 
 
 @pytest.fixture
@@ -148,19 +155,18 @@ def test_an_upload_moves_by_twice_the_clipping_norm_at_most(upload):
   images, labels = small.images(9, 0)
   moved = []
   for rate in (0.5, 20.0):
-    work = client_work.ClientWork(batch_size=4, upload=upload, clip_norm=CLIP)
     uploads = []
     for used in (1, 9):  # of a client with one image, all changes
       for changed in (False, True):
         x, y = images[:used].copy(), labels[:used].copy()
         if changed:
           x[0], y[0] = 255 - x[0], 1 - y[0]
+        feed = ImageFeed(tf.constant(x), tf.constant(y, tf.int32), keys.root(2), batch_size=4)
+        start, optimizer = small.linear().init(keys.root(1)), SGD(rate)
+        settings = Upload(upload, CLIP)
         uploads.append(
-          client_work.local_update(
-            small.linear(), small.linear().init(keys.root(1)), tf.constant(x),
-            tf.constant(y, tf.int32), keys.root(2), work, learning_rate=rate,
-          )[0]
-        )  # fmt: skip
+          local_update(small.linear(), start, feed, keys.root(2), optimizer, settings)[0]
+        )
     moved += [distance(*uploads[:2]), distance(*uploads[2:])]
   assert max(moved) <= 2 * CLIP * (1 + 1e-5)
   assert max(moved) > CLIP  # C alone would be no bound
@@ -169,54 +175,24 @@ def test_an_upload_moves_by_twice_the_clipping_norm_at_most(upload):
 def rounds_of_ours(runtime, name, store):
   """From Algorithm 1: the first state, a round, and where its public values stand."""
   own_clip = CLIP * 0.1 if name == "central_dp" else 0.0  # as in a run: the client clips first
-  computations = algorithm.build_fedsafe(
+  process = build_fed_safe(
     small.linear(),
-    shard_dir=store.directory,
-    num_clients=3,
-    work=client_work.ClientWork(batch_size=8, upload="update", clip_norm=own_clip),
-    aggregator=aggregation.build_aggregator(
+    client_optimizer=SGD(5.0),
+    clients=Shards(small.read_shards(store), batch_size=8),
+    upload=Upload("update", own_clip),
+    model_aggregator=aggregation.build_aggregator(
       name, clip_norm=own_clip, noise_multiplier=0.2, clients_per_round=3
     ),
-    server_images=store.sizes["adaptation"],
     seed=5,
   )
-  control = algorithm.control(adapt=False, learning_rate=5.0)
+  return rounds_of(runtime, process, lambda client, round_index: client)
+
+
+def rounds_of(runtime, process, argument):
+  """The first state, a round, how its public values are handed on, and where they stand."""
 
   def step(state, clients, round_index):
-    del round_index
-    return runtime.call(computations.next, state, control, clients)[0]
-
-  def publish(state, own):
-    aggregator = with_query(own["aggregator"], dp_query(state["aggregator"]))
-    return own | {"weights": state["weights"], "aggregator": aggregator}
-
-  return (
-    runtime.call(computations.initialize),
-    step,
-    publish,
-    lambda state: state["weights"],
-    lambda state: state["aggregator"],
-  )
-
-
-def rounds_of_tff(runtime, name, store):
-  """The same of TFF's DP-FedAvg."""
-  del name
-  process = baselines.build_baseline(
-    "tff_dp_fed_avg",
-    small.linear(),
-    shard_dir=store.directory,
-    epochs=1,
-    batch_size=8,
-    learning_rate=5.0,
-    clip_norm=CLIP * 0.1,
-    noise_multiplier=0.2,
-    num_clients=3,
-    seed=5,
-  )
-
-  def step(state, clients, round_index):
-    arguments = [baselines.client_argument(client, round_index) for client in clients]
+    arguments = [argument(client, round_index) for client in clients]
     return runtime.call(process.next, state, arguments).state
 
   def publish(state, own):
@@ -230,9 +206,26 @@ def rounds_of_tff(runtime, name, store):
     runtime.call(process.initialize),
     step,
     publish,
-    lambda state: process.get_model_weights(state).trainable,
+    lambda state: state.global_model_weights.trainable,
     lambda state: state.aggregator,
   )
+
+
+def rounds_of_tff(runtime, name, store):
+  """The same of TFF's DP-FedAvg."""
+  del name
+  process = baselines.build_baseline(
+    "tff_dp_fed_avg",
+    small.linear(),
+    Shards(small.read_shards(store), batch_size=8),
+    learning_rate=5.0,
+    clip_norm=CLIP * 0.1,
+    noise_multiplier=0.2,
+    num_clients=3,
+    seed=5,
+  )
+
+  return rounds_of(runtime, process, baselines.client_argument)
 
 
 @pytest.mark.parametrize(

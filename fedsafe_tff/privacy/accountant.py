@@ -1,0 +1,335 @@
+"""Epsilon of many releases together, by `dp-accounting`: PLD where it can, RDP else.
+
+A release is Gaussian noise on a sum that one unit (a record, a patient, a client) moves by at most
+its sensitivity. What a step of any mechanism here gives away comes down to that, so that several
+mechanisms compose by listing their releases.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import dp_accounting
+from dp_accounting import pld, rdp
+from scipy import optimize
+
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.privacy.accounting import gaussian_epsilon
+
+ADJACENCIES = ("add_or_remove_one", "replace_one")
+# Beyond it, distributions of the privacy loss take minutes, and nothing is private any more.
+_PLD_UP_TO = 1000.0
+# Points over the range of the loss: coarser ones are pessimistic, never wrong.
+_PLD_POINTS = 1e4
+_MOST_LOG_NOISE = 30.0
+# Enough to know roughly; under sampling, whole orders take a fifth of the time of the others.
+_FEW_ORDERS = (1.1, 1.25, 1.5, 1.75, *range(2, 64), 80, 96, 128, 256, 512)
+_ORDERS = tuple(1.0 + 10.0 ** (-i / 8) for i in range(8, 33)) + tuple(
+  rdp.rdp_privacy_accountant.DEFAULT_RDP_ORDERS
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+  """Some releases of one kind.
+
+  Attributes:
+    noise_multiplier: Noise over what a unit moves the sum by when it is added or removed.
+    count: How many.
+    sampling_rate: Probability with which each unit takes part in each (Poisson); 1 for all.
+    gaussian: Whether it is a Gaussian mechanism; if not, only that its Renyi divergences are those
+      of one at most (zero-concentrated DP) is used.
+
+  Raises:
+    UserError: A value is out of range.
+  """
+
+  noise_multiplier: float
+  count: int
+  sampling_rate: float = 1.0
+  gaussian: bool = True
+
+  def __post_init__(self):
+    if not self.noise_multiplier >= 0:
+      raise UserError(f"the noise multiplier is {self.noise_multiplier}, but must be at least 0")
+    if self.count < 0:
+      raise UserError(f"the number of releases is {self.count}, but must be 0 or more")
+    if not 0.0 < self.sampling_rate <= 1.0:
+      raise UserError(f"the sampling rate is {self.sampling_rate}, but must lie in (0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Accounted:
+  """An epsilon and how it was found.
+
+  Attributes:
+    epsilon: Upper bound; infinite where nothing is guaranteed.
+    by: "exact" (one Gaussian's formula), "PLD" or "RDP".
+  """
+
+  epsilon: float
+  by: str
+
+
+def joint_multiplier(*noise_multipliers: float) -> float:
+  """Noise multiplier of one Gaussian that tells as much as several on the same units at once."""
+  if not all(z > 0 for z in noise_multipliers):
+    return 0.0
+  return math.hypot(*(1.0 / z for z in noise_multipliers)) ** -1
+
+
+def account(
+  releases: Sequence[Release],
+  delta: float,
+  *,
+  adjacency: str = "add_or_remove_one",
+  group: int = 1,
+  by: str = "best",
+) -> Accounted:
+  """Epsilon of releases that build on each other, for a unit or for a group of units.
+
+  Without sampling, a group of k moves a sum by k times as much and a replacement by twice as much:
+  exact, and a bound with sampling too. With sampling at rate q there are two more, and the lowest
+  is taken. (a) Some of a group join with probability 1 - (1 - q)^k and then move the sum by k
+  times as much at most; the hockey-stick divergence is convex in what a mixture mixes and grows
+  with the distance of Gaussians, so that the Gaussian of noise z / k at that rate is at least as
+  revealing. (b) One after the other, k units are (k epsilon, delta (e^(k epsilon) - 1) /
+  (e^epsilon - 1))-DP. A replacement under sampling is a removal and an addition, two units by (b).
+
+  Args:
+    releases: What is given away, of all mechanisms.
+    delta: Of the guarantee.
+    adjacency: Of `ADJACENCIES`.
+    group: How many units belong to whom the guarantee is for, such as the images of a patient.
+    by: "best", or "RDP" for Renyi DP alone, or "rough" for that at few orders; each is a bound.
+
+  Raises:
+    UserError: A value is out of range.
+  """
+  if not 0.0 < delta < 1.0:
+    raise UserError(f"delta is {delta}, but must lie in (0, 1)")
+  if adjacency not in ADJACENCIES:
+    raise UserError(f"adjacency {adjacency!r} is unknown: choose {' or '.join(ADJACENCIES)}")
+  if group < 1:
+    raise UserError(f"a group has {group} units, but must have at least 1")
+  replaced = adjacency == "replace_one"
+  sampled = any(r.sampling_rate < 1.0 and r.count for r in releases)
+  sides = 2 if replaced else 1
+  if not sampled:
+    return _account(_scaled(releases, group * sides), delta, by)
+  bounds = [_chain(_scaled(releases, group), delta, by, sides)]
+  if group * sides > 1:
+    whole = [dataclasses.replace(r, sampling_rate=1.0) for r in releases]
+    bounds.append(_account(_scaled(whole, group * sides), delta, by))
+  if group > 1:
+    bounds.append(_chain(_scaled(releases, 1), delta, by, group * sides))
+  return min(bounds, key=lambda made: made.epsilon)
+
+
+def _scaled(releases: Sequence[Release], group: int) -> tuple[Release, ...]:
+  """Releases as the group has them that joins together."""
+  return _merged(
+    dataclasses.replace(
+      r,
+      noise_multiplier=r.noise_multiplier / group,
+      sampling_rate=1.0 - (1.0 - r.sampling_rate) ** group,
+    )
+    for r in releases
+    if r.count
+  )
+
+
+def _merged(releases) -> tuple[Release, ...]:
+  """Releases without sampling become one, of the noise that tells as much as all."""
+  kept, whole = [], {True: [], False: []}
+  for release in releases:
+    if release.sampling_rate < 1.0 and not math.isinf(release.noise_multiplier):
+      kept.append(release)
+    elif not math.isinf(release.noise_multiplier):
+      whole[release.gaussian].append(release.noise_multiplier / math.sqrt(release.count))
+  for gaussian, multipliers in whole.items():
+    if multipliers:
+      kept.append(Release(joint_multiplier(*multipliers), 1, 1.0, gaussian))
+  return tuple(sorted(kept, key=dataclasses.astuple))
+
+
+def _event(release: Release) -> dp_accounting.DpEvent:
+  event = dp_accounting.GaussianDpEvent(release.noise_multiplier)
+  if release.sampling_rate < 1.0:
+    event = dp_accounting.PoissonSampledDpEvent(release.sampling_rate, event)
+  return dp_accounting.SelfComposedDpEvent(event, release.count)
+
+
+@functools.lru_cache(maxsize=4096)
+def _account(releases: tuple[Release, ...], delta: float, by: str) -> Accounted:
+  if not releases:
+    return Accounted(0.0, "exact")
+  if any(r.noise_multiplier**2 == 0 for r in releases):
+    return Accounted(math.inf, "exact")
+  one = len(releases) == 1 and releases[0].sampling_rate == 1.0 and releases[0].gaussian
+  if one and by != "RDP":
+    return Accounted(gaussian_epsilon(releases[0].noise_multiplier, 1, delta), "exact")
+  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(delta))
+  if by == "rough":
+    return Accounted(rough, "RDP")
+  if by == "RDP" or rough > _PLD_UP_TO or not all(r.gaussian for r in releases):
+    return Accounted(float(_renyi(releases, _ORDERS).get_epsilon(delta)), "RDP")
+  exact = float(_pld(releases).get_epsilon(delta))
+  return Accounted(exact, "PLD") if exact <= rough else Accounted(rough, "RDP")
+
+
+@functools.lru_cache(maxsize=256)
+def _renyi(releases: tuple[Release, ...], orders: tuple[float, ...]) -> rdp.RdpAccountant:
+  accountant = rdp.RdpAccountant(orders=orders)
+  for release in releases:
+    accountant.compose(_event(release))
+  return accountant
+
+
+@functools.lru_cache(maxsize=64)
+def _pld(releases: tuple[Release, ...]) -> pld.PLDAccountant:
+  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(1e-6))
+  interval = max(1e-4, rough / _PLD_POINTS)
+  accountant = pld.PLDAccountant(value_discretization_interval=interval)
+  for release in releases:
+    accountant.compose(_event(release))
+  return accountant
+
+
+def _chain(releases: tuple[Release, ...], delta: float, by: str, length: int) -> Accounted:
+  """Epsilon of so many units, one after the other."""
+  if length == 1:
+    return _account(releases, delta, by)
+  best = Accounted(math.inf, "none")
+  for tenths in range(1, 160):  # which delta of one unit is best is not known before
+    once = _account(releases, delta * 10.0 ** (-tenths / 4), by)
+    if once.epsilon * length >= best.epsilon:
+      break  # a smaller delta only makes it grow
+    grown = length
+    if once.epsilon > 0:
+      log_grown = once.epsilon * length
+      log_grown += math.log(-math.expm1(-log_grown)) - _log_expm1(once.epsilon)
+      grown = math.exp(min(log_grown, 700.0))
+    if grown * 10.0 ** (-tenths / 4) <= 1.0:
+      best = Accounted(once.epsilon * length, once.by)
+  return best
+
+
+def _log_expm1(x: float) -> float:
+  return x + math.log(-math.expm1(-x))
+
+
+def calibrate(
+  make_releases: Callable[[float], Sequence[Release]],
+  target_epsilon: float,
+  delta: float,
+  **settings,
+) -> float:
+  """The least noise multiplier whose releases stay within a target.
+
+  Args:
+    make_releases: From a noise multiplier to all releases; those of other mechanisms too.
+    target_epsilon: Not exceeded by what is returned.
+    delta: Of the guarantee.
+    **settings: `adjacency` and `group`, as in `account`.
+
+  Returns:
+    It, to a relative 1e-5.
+
+  Raises:
+    UserError: No noise reaches the target, or a value is out of range.
+  """
+  if not (target_epsilon > 0 and math.isfinite(target_epsilon)):
+    raise UserError(f"the target epsilon is {target_epsilon}, but must be a finite number above 0")
+
+  def excess(log_noise: float, by: str = "best") -> float:
+    made = account(make_releases(math.exp(log_noise)), delta, by=by, **settings)
+    return min(made.epsilon, 1e12) - target_epsilon
+
+  # Renyi DP finds the neighbourhood from above, where a PLD would take long.
+  high = _rough(lambda log_noise: excess(log_noise, "rough"))
+  if high is None:
+    least = excess(_MOST_LOG_NOISE) + target_epsilon
+    raise UserError(
+      f"no noise gives epsilon {target_epsilon:g} at delta {delta:g}: what else is released "
+      f"already costs {least:.4g}; ask for more, or release less"
+    )
+  step, low = 0.1, high - 0.1
+  while excess(low) <= 0:
+    if low < -_MOST_LOG_NOISE:
+      return math.exp(low)
+    high, step = low, 2.0 * step
+    low = high - step
+  root = optimize.brentq(excess, low, high, xtol=1e-5, rtol=1e-9)
+  while excess(root) > 0:  # by rounding, or by the grid of a PLD
+    root += 1e-5
+  return math.exp(root)
+
+
+def _rough(excess: Callable[[float], float]) -> float | None:
+  """A log noise that is enough, to 0.01 of the least where it can; None where none is."""
+  high = 0.0
+  while excess(high) > 0:
+    high += 1.0
+    if high > _MOST_LOG_NOISE:
+      return None
+  low = high - 1.0
+  while excess(low) <= 0 and low > -_MOST_LOG_NOISE:
+    low, high = low - 1.0, low
+  while high - low > 0.01:
+    middle = (low + high) / 2.0
+    low, high = (low, middle) if excess(middle) <= 0 else (middle, high)
+  return high
+
+
+def affordable(
+  make_releases: Callable[[int], Sequence[Release]],
+  target_epsilon: float,
+  delta: float,
+  *,
+  most: int,
+  **settings,
+) -> int:
+  """How many rounds stay within a target, `most` at most.
+
+  Args:
+    make_releases: From a number of rounds to all releases.
+    target_epsilon: Not exceeded.
+    delta: Of the guarantee.
+    most: Where to stop looking.
+    **settings: `adjacency` and `group`, as in `account`.
+  """
+  low, high = 0, most + 1  # `low` is within the target, `high` is not asked for or is not
+  while high - low > 1:
+    middle = (low + high) // 2
+    if account(make_releases(middle), delta, **settings).epsilon <= target_epsilon:
+      low = middle
+    else:
+      high = middle
+  return low
+
+
+def dp_sgd_releases(
+  *,
+  noise_multiplier: float,
+  steps: int,
+  sampling_rate: float = 1.0,
+  microbatch: int = 1,
+  count_multiplier: float = math.inf,
+) -> list[Release]:
+  """What so many steps of DP-SGD release.
+
+  Args:
+    noise_multiplier: z of `dp_sgd.gradient.DpSgd`.
+    steps: Local steps in all rounds in which a unit takes part with probability `sampling_rate`.
+      With shuffled epochs in the place of Poisson sampling a record is in one batch an epoch: give
+      the number of epochs and a rate of 1, for shuffling amplifies nothing here.
+    sampling_rate: Of Poisson sampling.
+    microbatch: Units clipped as one: one more or less then changes a clipped mean by up to 2C.
+    count_multiplier: `AdaptiveClip.noise_multiplier`; infinite without adaptive clipping.
+  """
+  z = noise_multiplier / (2.0 if microbatch > 1 else 1.0)
+  if not math.isinf(count_multiplier):
+    z = joint_multiplier(z, count_multiplier)
+  return [Release(z, steps, sampling_rate)]
