@@ -27,7 +27,6 @@ WITHOUT_TENSORFLOW = (
   "fedsafe_tff.privacy.accountant",
   "fedsafe_tff.privacy.accounting",
   "fedsafe_tff.privacy.calibration",
-  "fedsafe_tff.privacy.mechanisms",
   "fedsafe_tff.privacy.readings",
   "fedsafe_tff.privacy.statement",
   "fedsafe_tff.runs.config",
