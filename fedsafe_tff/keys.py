@@ -38,6 +38,13 @@ EVALUATION = 9
 RANDOM_NOISE = 10
 CLIENT_STREAM = 11
 SERVER_STREAM = 12
+# Of attacks and of what judges them.
+ATTACK_STEP = 40
+MODEL_DRAW = 41
+INPUT_DRAW = 42
+ATTACKER = 43
+SMOOTHING = 44
+MASKING = 45
 
 
 def root(seed: int) -> tf.Tensor:
