@@ -30,8 +30,9 @@ class FedSafe:
   """Algorithm 1, compiled.
 
   Attributes:
-    initialize: Makes the first state: `weights`, `round` (0), `aggregator`, `server_key` (known
-      to the server alone: it keys the downlink noise) and `client_key` (clients may see it).
+    initialize: Makes the first state: `weights`, `round` (0), `aggregator`, `server_key` (it keys
+      the adaptation), `client_key` (clients may see it) and `noise_key` (known to the server alone:
+      it keys the noise on copies, and clients get a child of it for that on their uploads).
     next: One round. `control` holds `adapt` (bool), `learning_rate` and `local_attack_eps`
       (float32). The metrics hold `clients`, float32 [num_clients, len(METRICS)] with a row per
       client, and `adaptation`, float32 [3].
@@ -80,6 +81,7 @@ def build_fedsafe(
   final_sigma: float = 0.0,
   downlink: str = "select",
   seed: int = 0,
+  noise_seed: int | None = None,
 ) -> FedSafe:
   """Composes client work, aggregation, adaptation and distribution.
 
@@ -94,11 +96,16 @@ def build_fedsafe(
     round_sigma: Downlink noise inside the training rounds.
     final_sigma: Downlink noise of `distribute`.
     downlink: "select" or "map".
-    seed: Seed of everything random.
+    seed: Seed of everything random but the noise.
+    noise_seed: Seed of the noise on uploads and copies; None draws it from the system's entropy
+      where there is any noise.
 
   Returns:
     The computations.
   """
+  if noise_seed is None:
+    noisy = work.uplink_sigma or round_sigma or final_sigma
+    noise_seed = keys.drawn_seed() if noisy else 0
   specs = model.weight_specs()
   weights_type = tff.to_type(
     [tff.TensorType(s.dtype.as_numpy_dtype, s.shape.as_list()) for s in specs]
@@ -114,6 +121,7 @@ def build_fedsafe(
       round=tf.constant(0),
       server_key=keys.fold(root, keys.SERVER_STREAM),
       client_key=keys.fold(root, keys.CLIENT_STREAM),
+      noise_key=keys.noise_root(noise_seed, seed),
     )
 
   @tff.federated_computation
@@ -126,6 +134,7 @@ def build_fedsafe(
         aggregator=aggregation.initialize(),
         server_key=values["server_key"],
         client_key=values["client_key"],
+        noise_key=values["noise_key"],
       )
     )
 
@@ -135,6 +144,7 @@ def build_fedsafe(
     [
       ("round", tff.TensorType(np.int32)),
       ("key", KEY_TYPE),
+      ("noise_key", KEY_TYPE),
       ("learning_rate", tff.TensorType(np.float32)),
       ("local_attack_eps", tff.TensorType(np.float32)),
     ]
@@ -145,6 +155,7 @@ def build_fedsafe(
     return collections.OrderedDict(
       round=state["round"],
       key=state["client_key"],
+      noise_key=keys.fold(state["noise_key"], keys.UPLINK_NOISE),
       learning_rate=control["learning_rate"],
       local_attack_eps=control["local_attack_eps"],
     )
@@ -161,6 +172,7 @@ def build_fedsafe(
       work,
       learning_rate=shared["learning_rate"],
       attack_eps=shared["local_attack_eps"],
+      noise_key=keys.fold(shared["noise_key"], shared["round"], client),
     )
     row = tf.one_hot(client, num_clients)[:, tf.newaxis]
     # Multiplying zeros by NaN would spread one client's NaN over every row.
@@ -203,7 +215,7 @@ def build_fedsafe(
     tff.FederatedType(np.int32, tff.CLIENTS),
   )
   def next_round(state, control, client_ids):
-    received = round_distribution(state["weights"], state["round"], state["server_key"], client_ids)
+    received = round_distribution(state["weights"], state["round"], state["noise_key"], client_ids)
     shared = tff.federated_broadcast(tff.federated_map(to_share, (state, control)))
     outputs = tff.federated_map(work_on_client, (received, shared, client_ids))
     aggregated = aggregation.next(state["aggregator"], outputs["upload"], outputs["weight"])
@@ -215,6 +227,7 @@ def build_fedsafe(
         aggregator=aggregated.state,
         server_key=state["server_key"],
         client_key=state["client_key"],
+        noise_key=state["noise_key"],
       )
     )
     metrics = tff.federated_zip(
@@ -228,7 +241,7 @@ def build_fedsafe(
     tff.FederatedType(state_type, tff.SERVER), tff.FederatedType(np.int32, tff.CLIENTS)
   )
   def distribute(state, client_ids):
-    return final_distribution(state["weights"], state["round"], state["server_key"], client_ids)
+    return final_distribution(state["weights"], state["round"], state["noise_key"], client_ids)
 
   adapt = None
   if adaptation is not None:
@@ -251,6 +264,7 @@ def build_fedsafe(
           aggregator=state["aggregator"],
           server_key=state["server_key"],
           client_key=state["client_key"],
+          noise_key=state["noise_key"],
         )
       )
       return new_state, finished["adaptation"]

@@ -224,6 +224,7 @@ def local_update(
   *,
   learning_rate: tf.Tensor | float,
   attack_eps: tf.Tensor | float = 0.0,
+  noise_key: tf.Tensor | None = None,
 ) -> tuple[Weights, tf.Tensor]:
   """A client's round: train, clip, add noise.
 
@@ -236,10 +237,14 @@ def local_update(
     work: Fixed settings.
     learning_rate: Of local SGD.
     attack_eps: Perturbation of local adversarial training, in pixels of [0, 1].
+    noise_key: int64 [2], this client's in this round, of the noise on what it uploads; needed where
+      `work.uplink_sigma` is above 0. Whoever knows it can subtract the noise.
 
   Returns:
     The upload, shaped as the weights, and the metrics, float32 [len(METRICS)].
   """
+  if work.uplink_sigma and noise_key is None:
+    raise ValueError("noise on uploads needs a key")
   trained, loss, accuracy = train(
     model, received, images, labels, key, work, learning_rate=learning_rate, attack_eps=attack_eps
   )
@@ -248,7 +253,7 @@ def local_update(
   upload, norm = clip_by_norm(trained, work.clip_norm)
   ratio = tf.constant(0.0)
   if work.uplink_sigma:
-    noise = gaussian_noise(upload, work.uplink_sigma, keys.fold(key, keys.UPLINK_NOISE))
+    noise = gaussian_noise(upload, work.uplink_sigma, noise_key)
     signal = tf.maximum(tf.linalg.global_norm(upload), 1e-12)
     ratio = tf.linalg.global_norm(noise) / signal
     upload = tuple(u + n for u, n in zip(upload, noise))

@@ -1,6 +1,6 @@
 """The downlink: an independently noised copy of the global model per client (Algorithm 1, 12-15).
 
-The noise of client k in round t is drawn from (server key, round t, client k), so that no two
+The noise of client k in round t is drawn from (noise key, round t, client k), so that no two
 clients and no two rounds share any, and a client's identifier must be unique in a round. `select`
 draws it at the server, where the key stays; `map` sends the model and the key and draws the very
 same bits at the client, which needs less memory with many clients and suits map-reduce
@@ -29,7 +29,7 @@ KEY_TYPE = tff.TensorType(keys.SPEC.dtype.as_numpy_dtype, keys.SPEC.shape)
 def noisy_copy(
   weights: Sequence[tf.Tensor],
   sigma: float,
-  server_key: tf.Tensor,
+  noise_key: tf.Tensor,
   round_number: tf.Tensor | int,
   client: tf.Tensor | int,
 ) -> Weights:
@@ -38,13 +38,13 @@ def noisy_copy(
   Args:
     weights: The global model.
     sigma: Standard deviation per weight; 0 returns the weights unchanged.
-    server_key: int64 [2]; known to the server alone.
+    noise_key: int64 [2]; known to the server alone.
     round_number: The round.
     client: The client's identifier.
   """
   if not sigma:
     return tuple(weights)
-  key = keys.fold(server_key, keys.DOWNLINK_NOISE, round_number, client)
+  key = keys.fold(noise_key, keys.DOWNLINK_NOISE, round_number, client)
   return tuple(w + n for w, n in zip(weights, gaussian_noise(weights, sigma, key)))
 
 
@@ -60,7 +60,7 @@ def build_distribution(
     method: "select" or "map"; the bits are the same.
 
   Returns:
-    A function from (weights@SERVER, round@SERVER, server_key@SERVER, client_ids@CLIENTS) to the
+    A function from (weights@SERVER, round@SERVER, noise_key@SERVER, client_ids@CLIENTS) to the
     copies, weights@CLIENTS.
   """
   sent_type = tff.StructType(
@@ -83,11 +83,11 @@ def build_distribution(
   def as_keys(client):
     return tf.reshape(client, [1])
 
-  def distribute(weights, round_number, server_key, client_ids):
+  def distribute(weights, round_number, noise_key, client_ids):
     if not sigma:
       return tff.federated_broadcast(weights)
     sent = tff.federated_zip(
-      collections.OrderedDict(weights=weights, round=round_number, key=server_key)
+      collections.OrderedDict(weights=weights, round=round_number, key=noise_key)
     )
     if method == "map":
       return tff.federated_map(copy_for, (tff.federated_broadcast(sent), client_ids))

@@ -6,13 +6,15 @@ numbers: as easy as 1, 2, 3*, SC 2011), whose block function is one-to-one for e
 
   fold((a, b), n) = Philox_a(counter = (n, b))
 
-So the children of one key never coincide, whatever their 64-bit numbers; those of different keys
-do with probability 2**-128 a pair; and who knows a child or draws made with it has no known way to
-its parent or siblings that is shorter than trying keys. Draws scramble the key by a block of their
-own first, so that they share no block with the folding of the same key. Folding in the purpose
-first keeps streams apart that would otherwise share (round, client) numbers. Philox's bits do not
-depend on the device.
+So the children of one key never coincide, whatever their 64-bit numbers, and those of different keys
+do with a chance of about 2**-128 a pair. From a child or what is drawn with it, no short way is
+known to its parent and siblings; but Philox is made for simulations and is no cipher. Draws
+scramble their key by a block of another Philox key first, and so don't repeat what folding that key
+gives. Folding in the purpose first keeps streams apart that would otherwise share (round, client)
+numbers. Philox's bits do not depend on the device.
 """
+
+import secrets
 
 import tensorflow as tf
 
@@ -38,6 +40,8 @@ EVALUATION = 9
 RANDOM_NOISE = 10
 CLIENT_STREAM = 11
 SERVER_STREAM = 12
+NOISE_STREAM = 13
+WORST_CASE = 14
 # Of attacks and of what judges them.
 ATTACK_STEP = 40
 MODEL_DRAW = 41
@@ -50,6 +54,20 @@ MASKING = 45
 def root(seed: int) -> tf.Tensor:
   """The key that a run's integer `seed` (0 to 2**63 - 1) stands for, int64 [2]."""
   return tf.constant([seed, 0], tf.int64)
+
+
+def drawn_seed() -> int:
+  """A seed from the system's entropy, 0 to 2**63 - 1: for noise that is to protect something."""
+  return secrets.randbits(63)
+
+
+def noise_root(noise_seed: int, seed: int) -> tf.Tensor:
+  """The key of all noise on uploads and copies, int64 [2].
+
+  The run's seed enters too, so that runs with one `noise_seed` and several seeds, as in a table,
+  have noise of their own. It needs no secrecy: `noise_seed` alone decides who can draw the noise.
+  """
+  return fold(root(noise_seed), NOISE_STREAM, seed)
 
 
 def fold(key: tf.Tensor, *data: int | tf.Tensor) -> tf.Tensor:

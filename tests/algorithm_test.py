@@ -25,8 +25,7 @@ def build(shard_store, aggregator="mean", settings=None, **keywords):
       aggregator, clip_norm=1.0, noise_multiplier=1e-4, clients_per_round=3
     ),
     server_images=shard_store.sizes["adaptation"],
-    seed=5,
-    **keywords,
+    **{"seed": 5, "noise_seed": 6} | keywords,
   )
 
 
@@ -80,7 +79,8 @@ def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
     key = keys.fold(before["client_key"], 0, client)
     uploads.append(
       client_work.local_update(
-        MODEL, before["weights"], images, labels, key, work, learning_rate=0.05
+        MODEL, before["weights"], images, labels, key, work, learning_rate=0.05,
+        noise_key=keys.fold(before["noise_key"], keys.UPLINK_NOISE, 0, client),
       )[0]
     )
   shares = np.array(small.SIZES) / sum(small.SIZES)
@@ -97,14 +97,33 @@ def test_same_seed_same_bits_and_noise_belongs_to_a_client_not_to_a_place(runtim
   same(first["weights"], turned["weights"], atol=1e-5)  # sums in another order
 
 
-def test_distribution_uses_the_servers_key_and_the_last_round(runtime, shard_store):
+def test_the_noise_has_a_seed_of_its_own(runtime, shard_store):
+  """It alone decides about the noise, and it decides about nothing else."""
+  settings = {"uplink_sigma": 0.01}
+  state, metrics = rounds(runtime, build(shard_store, settings=settings), 1)
+  other, told = rounds(runtime, build(shard_store, settings=settings, noise_seed=7), 1)
+  assert all((a != b).all() for a, b in zip(state["weights"], other["weights"]))
+  np.testing.assert_array_equal(metrics["clients"][:, :5], told["clients"][:, :5])
+  for name in ("server_key", "client_key"):
+    np.testing.assert_array_equal(state[name], other[name])
+  # Without one it comes from the system's entropy.
+  drawn = [
+    runtime.call(build(shard_store, settings=settings, noise_seed=None).initialize)["noise_key"]
+    for _ in range(2)
+  ]
+  assert (drawn[0] != drawn[1]).any()
+  quiet = runtime.call(build(shard_store, noise_seed=None).initialize)
+  np.testing.assert_array_equal(quiet["noise_key"], keys.noise_root(0, 5))
+
+
+def test_distribution_uses_the_noise_key_and_the_last_round(runtime, shard_store):
   computations = build(shard_store, final_sigma=0.02)
   state, _ = rounds(runtime, computations, 1)
   copies = runtime.call(computations.distribute, state, [0, 1, 2])
   for client in range(3):
-    expected = noisy_copy(state["weights"], 0.02, state["server_key"], 1, client)
+    expected = noisy_copy(state["weights"], 0.02, state["noise_key"], 1, client)
     same(copies[client], expected)
-  assert (state["server_key"] != state["client_key"]).any()
+  assert len({tuple(state[name]) for name in ("server_key", "client_key", "noise_key")}) == 3
 
 
 def test_round_noise_reaches_the_training(runtime, shard_store):
@@ -148,7 +167,7 @@ def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
   same(adapted["weights"], expected["weights"])
   np.testing.assert_array_equal(values, metrics["adaptation"])
   assert adapted["round"] == expected["round"] == 2
-  for name in ("server_key", "client_key"):
+  for name in ("server_key", "client_key", "noise_key"):
     np.testing.assert_array_equal(adapted[name], expected[name])
   mine = runtime.call(inside.distribute, adapted, [0, 1, 2])
   theirs = runtime.call(inside.distribute, expected, [0, 1, 2])

@@ -11,11 +11,11 @@ WEIGHTS = MODEL.init(keys.root(1))
 COLUMN = {name: i for i, name in enumerate(client_work.METRICS)}
 
 
-def update(lr=0.1, key=2, weights=WEIGHTS, **settings):
+def update(lr=0.1, key=2, weights=WEIGHTS, noise_key=None, **settings):
   work = client_work.ClientWork(**({"batch_size": 8} | settings))
   return client_work.local_update(
     MODEL, weights, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(key), work,
-    learning_rate=lr,
+    learning_rate=lr, noise_key=noise_key,
   )
 
 
@@ -89,8 +89,7 @@ def test_uplink_noise_has_the_moments_and_is_keyed():
   plain = update()[0]
 
   def noise(key):
-    made, metrics = update(uplink_sigma=0.3, key=key)
-    plain = update(key=key)[0]
+    made, metrics = update(uplink_sigma=0.3, noise_key=keys.root(key))
     values = np.concatenate([(a - b).numpy().ravel() for a, b in zip(made, plain)])
     signal = np.sqrt(sum((w.numpy() ** 2).sum() for w in plain))
     assert np.isclose(metrics[COLUMN["noise_to_signal"]], np.linalg.norm(values) / signal, 1e-3)
@@ -103,6 +102,8 @@ def test_uplink_noise_has_the_moments_and_is_keyed():
   assert abs(first.mean()) < 4 * 0.3 / np.sqrt(size)
   assert abs(first.std() / 0.3 - 1) < 4 / np.sqrt(2 * size)
   assert abs(np.corrcoef(first, other)[0, 1]) < 4 / np.sqrt(size)
+  with pytest.raises(ValueError, match="needs a key"):
+    update(uplink_sigma=0.3)
 
 
 def test_same_key_same_bits():

@@ -29,7 +29,7 @@ def assert_distinct(made):
 
 
 def test_no_two_purposes_share_a_number():
-  assert len(PURPOSES) == 12 and len(set(PURPOSES.values())) == len(PURPOSES)
+  assert len(PURPOSES) == 14 and len(set(PURPOSES.values())) == len(PURPOSES)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_purposes_rounds_and_clients_all_have_keys_of_their_own():
     for path in itertools.product(*[sorted(PURPOSES.values()), range(4), range(4)][:length])
   ]
   made = {tuple(keys.fold(root, *path).numpy()) for path in paths}
-  assert len(made) == len(paths) == 12 * (1 + 4 + 16)
+  assert len(made) == len(paths) == 14 * (1 + 4 + 16)
   assert tuple(root.numpy()) not in made
 
 
@@ -140,6 +140,22 @@ def test_streams_of_neighbouring_keys_are_uncorrelated():
   values = np.stack([draw(keys.fold(root, *path)) for path in paths])
   correlations = np.corrcoef(values) - np.eye(len(paths))
   assert np.abs(correlations).max() < 4 / np.sqrt(values.shape[1])
+
+
+def test_noise_has_a_root_of_its_own_for_every_pair_of_seeds():
+  pairs = [(a, b) for a in (0, 1, 13, 2**62) for b in (0, 1, 13, 2**63 - 1)]
+  roots = [keys.noise_root(*pair).numpy() for pair in pairs]
+  np.testing.assert_array_equal(
+    roots, [philox.fold(philox.fold(philox.root(a), keys.NOISE_STREAM), b) for a, b in pairs]
+  )
+  # A run whose two seeds are one number draws its noise from none of its other streams.
+  others = [keys.fold(keys.root(a), p).numpy() for a in (0, 1, 13) for p in PURPOSES.values()]
+  assert_distinct([np.stack(roots), np.stack(others)])
+
+
+def test_drawn_seeds_are_seeds_and_never_the_same():
+  drawn = {keys.drawn_seed() for _ in range(100)}
+  assert len(drawn) == 100 and min(drawn) >= 0 and 2**50 < max(drawn) < 2**63
 
 
 def test_seeds_that_differ_in_any_bit_have_streams_of_their_own():

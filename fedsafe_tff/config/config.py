@@ -79,6 +79,11 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
       raise UserError(f"--attacks has unknown {', '.join(sorted(unknown))}: choose from fgsm, pgd")
 
   @property
+  def draws_noise(self) -> bool:
+    """Whether uploads or copies are noised; TFF's DP aggregators draw theirs themselves."""
+    return self.noised_uploads or self.noisy_downlink
+
+  @property
   def effective_exposures(self) -> int:
     """Exposures L in the paper's formulas."""
     return self.exposures or self.rounds

@@ -3,6 +3,7 @@
 import dataclasses
 
 from fedsafe_tff.config.setting import setting
+from fedsafe_tff.data.partition import ALPHAS
 
 _IMAGE_FILES = ("brain_tumor", "image_folder")
 _ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")
@@ -84,8 +85,8 @@ class DataConfig:
   dirichlet_alpha: float = setting(
     10.0,
     "Concentration of the Dirichlet draw: small is far from IID.",
-    low=0.0,
-    low_open=True,
+    low=ALPHAS[0],
+    high=ALPHAS[1],
     applies=lambda c: c.partition in ("dirichlet", "quantity"),
     needs="--partition=dirichlet or quantity",
   )

@@ -101,7 +101,8 @@ class DefenseConfig:
   )
   local_attack_warmup: float = setting(
     0.3,
-    "Share of the rounds over which the perturbation grows from 0 to its full size.",
+    "Share of the rounds over which the perturbation grows to its full size; it has that in the "
+    "last quarter of the rounds whatever the share, and always where there are fewer than four.",
     low=0.0,
     high=1.0,
     **_LOCAL,

@@ -11,7 +11,16 @@ _RAY = {"applies": lambda c: c.runtime == "ray", "needs": "--runtime=ray"}
 class RunConfig:
   """Run."""
 
-  seed: int = setting(0, "Seed of everything random.", low=0, high=2**63 - 1)
+  seed: int = setting(0, "Seed of everything random but the noise.", low=0, high=2**63 - 1)
+  noise_seed: int = setting(
+    -1,
+    "Seed of the noise on uploads and copies, which whoever knows it can subtract; -1 draws it "
+    "from the system's entropy. The same bits twice need both seeds.",
+    low=-1,
+    high=2**63 - 1,
+    applies=lambda c: c.draws_noise,
+    needs="--uplink_sigma, --uplink_epsilon, --defense=distributed_noise or noise_only",
+  )
   run_dir: str = setting("", "Run folder; by default a new one under runs/.")
   threads: int = setting(
     0, "Threads of TensorFlow; 0: all cores. The last bits of a result depend on it.", low=0

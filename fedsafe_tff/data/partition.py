@@ -9,6 +9,10 @@ from fedsafe_tff.errors import UserError
 
 METHODS = ("iid", "dirichlet", "shards", "quantity")
 _ATTEMPTS = 200
+# Of the Dirichlet's concentration. Below, NumPy's draw takes ever longer, inside C, where not even
+# Ctrl-C ends it; above, all shares are equal to a thousandth, and in the end not finite.
+ALPHAS = (1e-4, 1e6)
+_NEARLY_EQUAL = 1e3  # shares differ by a few hundredths at most: a larger alpha changes nothing
 
 
 def partition(
@@ -25,10 +29,11 @@ def partition(
   Args:
     labels: int [n].
     num_clients: N.
-    method: "iid"; "dirichlet", class shares drawn from Dir(alpha) per class (Hsu et al.,
-      arXiv:1909.06335); "shards", two shards of label-sorted images each (McMahan et al.,
-      arXiv:1602.05629); "quantity", IID labels with sizes drawn from Dir(alpha).
-    alpha: Concentration of the Dirichlet.
+    method: "iid", a random deal in equal parts that gives every client an image of every class;
+      "dirichlet", class shares drawn from Dir(alpha) per class (Hsu et al., arXiv:1909.06335);
+      "shards", two shards of label-sorted images each (McMahan et al., arXiv:1602.05629);
+      "quantity", IID labels with sizes drawn from Dir(alpha).
+    alpha: Concentration of the Dirichlet, within `ALPHAS`.
     min_images: Least size m of a client (Eq. 3).
     seed: Of the draw.
 
@@ -36,7 +41,7 @@ def partition(
     Sorted positions of each client.
 
   Raises:
-    UserError: There are too few images for the clients asked for.
+    UserError: There are too few images for the clients asked for, or alpha is out of range.
   """
   count = len(labels)
   if method not in METHODS:
@@ -48,6 +53,10 @@ def partition(
       f"{count} training images are too few for {num_clients} clients with at least "
       f"{min_images} each: lower --num_clients or --min_client_images"
     )
+  if method in ("dirichlet", "quantity") and not ALPHAS[0] <= alpha <= ALPHAS[1]:
+    raise UserError(
+      f"--dirichlet_alpha={alpha:g} is out of range: it must lie in [{ALPHAS[0]:g}, {ALPHAS[1]:g}]"
+    )
   rng = seeds.generator(seed, f"partition/{method}")
   if method == "iid":
     present, counts = np.unique(labels, return_counts=True)
@@ -57,7 +66,8 @@ def partition(
         f"{num_clients} clients to hold one each, as iid means: lower --num_clients, or choose "
         "another --partition"
       )
-    return [np.sort(p) for p in np.array_split(rng.permutation(count), num_clients)]
+    parts = np.array_split(rng.permutation(count), num_clients)
+    return [np.sort(p) for p in _with_every_class(rng, labels, parts, present)]
   if method == "shards":
     if 2 * num_clients > count:
       raise UserError(f"{count} images are too few for two shards for each of {num_clients}")
@@ -74,10 +84,32 @@ def partition(
     parts = draw(rng, labels, num_clients, alpha)
     if min(map(len, parts)) >= min_images:
       return [np.sort(p) for p in parts]
+  advice = "choose --partition=iid"
+  if method != "shards" and alpha < _NEARLY_EQUAL:
+    advice = f"raise --dirichlet_alpha={alpha:g}"
   raise UserError(
     f"no {method} partition of {count} images gives each of {num_clients} clients at least "
-    f"{min_images} images: raise --dirichlet_alpha, or lower --num_clients or --min_client_images"
+    f"{min_images} images: {advice}, or lower --num_clients or --min_client_images"
   )
+
+
+def _with_every_class(rng, labels, parts, classes) -> list[np.ndarray]:
+  """Swaps images between clients until each holds one of every class.
+
+  Each class has as many images as there are clients. So for one who lacks it another has two; and
+  one who lacks a class has two of some other, since it holds as many images as there are classes.
+  """
+  for label in classes:
+    for part in parts:
+      if (labels[part] == label).any():
+        continue
+      givers = [p for p in parts if (labels[p] == label).sum() > 1]
+      giver = givers[rng.integers(len(givers))]
+      found, counts = np.unique(labels[part], return_counts=True)
+      given = rng.choice(np.flatnonzero(labels[giver] == label))
+      back = rng.choice(np.flatnonzero(np.isin(labels[part], found[counts > 1])))
+      part[back], giver[given] = giver[given], part[back]
+  return parts
 
 
 def _cut(rng: np.random.Generator, items: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:

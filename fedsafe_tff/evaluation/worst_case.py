@@ -109,12 +109,12 @@ class WorstCase:
     clean = self._clean[client]
     targets = {"true": self._labels, "predicted": clean}
     standing = np.ones(len(clean), bool)
-    for spec in specs:
+    for number, spec in enumerate(specs):
       for attempt in range(spec.restarts):
         rows = np.flatnonzero(standing)
         current = self._pixels[rows]
         if spec.random_start:
-          key = keys.fold(self._key, keys.EVALUATION, client, attempt)
+          key = keys.fold(self._key, keys.WORST_CASE, client, number, attempt)
           start = NORMS[spec.norm].random_point(tf.constant(self._pixels), spec.eps, key)
           current = start.numpy()[rows]
         rows = self._climb(client, spec, rows, current, targets[spec.labels])

@@ -1,8 +1,11 @@
-"""The noise of a run: sigma from the flags or the formulas, and epsilon so far."""
+"""The noise of a run: its seed, sigma from the flags or the formulas, and epsilon so far."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
+from fedsafe_tff import keys
 from fedsafe_tff.config import Config
 from fedsafe_tff.privacy import accounting, calibration
 
@@ -16,16 +19,26 @@ class Noise:
     downlink_sigma: Per weight of a client's copy; 0 for none.
     config: The run's settings.
     min_images: Size m of the smallest client.
+    seed: Seed of both; None where there is none.
   """
 
   uplink_sigma: float
   downlink_sigma: float
   config: Config
   min_images: int
+  seed: int | None
 
   @classmethod
-  def from_config(cls, config: Config, min_images: int) -> "Noise":
-    """Takes sigma from the flags, or computes it (Eq. 2-3; Wei et al.)."""
+  def from_config(
+    cls, config: Config, min_images: int, manifest: Mapping[str, Any] | None = None
+  ) -> "Noise":
+    """Takes sigma from the flags, or computes it (Eq. 2-3; Wei et al.).
+
+    Args:
+      config: The run's settings.
+      min_images: Size m of the smallest client.
+      manifest: Of the run that is continued: it holds the seed where that was drawn.
+    """
     common = {
       "delta": config.uplink_delta,
       "clip_norm": config.clip_norm,
@@ -43,7 +56,13 @@ class Noise:
         num_clients=config.num_clients,
         **common,
       )
-    return cls(uplink, downlink, config, min_images)
+    seed = None
+    if config.draws_noise:
+      seed = config.noise_seed
+      if seed < 0:
+        stored = (manifest or {}).get("seeds", {}).get("noise_seed")
+        seed = keys.drawn_seed() if stored is None else stored
+    return cls(uplink, downlink, config, min_images, seed)
 
   def epsilon(self, rounds: int) -> float | None:
     """Provable epsilon after `rounds` rounds; None where no statement can be made."""
@@ -78,7 +97,7 @@ class Noise:
 
   def statement(self, rounds: int) -> list[str]:
     """Sentences on what the noise guarantees after `rounds` rounds."""
-    return accounting.statement(
+    lines = accounting.statement(
       uplink_sigma=self.uplink_sigma,
       clip_norm=self.config.clip_norm,
       uploads=rounds,
@@ -88,3 +107,10 @@ class Noise:
       downlink_sigma=self.downlink_sigma,
       central_noise_multiplier=self.config.dp_noise_multiplier if self.config.central_dp else 0.0,
     )
+    if self.seed is None:
+      return lines
+    if self.config.noise_seed < 0:
+      origin = "was drawn from the system's entropy and lies in the run folder, to continue with"
+    else:
+      origin = "was given by --noise_seed, so that the run can be repeated"
+    return [*lines, f"The seed of this noise {origin}: whoever reads it can subtract the noise."]

@@ -4,6 +4,7 @@ import datetime
 import json
 import pathlib
 import time
+from typing import Any
 
 from fedsafe_tff.config import Config
 from fedsafe_tff.errors import UserError
@@ -43,7 +44,7 @@ def run(config: Config) -> pathlib.Path:
 
 def _finished(path: pathlib.Path) -> bool:
   try:
-    return "finished" in json.loads((path / "manifest.json").read_text())
+    return "finished" in _manifest(path)
   except (OSError, ValueError):
     return False
 
@@ -67,8 +68,9 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   choose.configure(config)
   with graceful_stop() as stop:
     prepared = prepare(config, progress.note)
-    _check_same_data(path, prepared.data_hash)
-    noise = Noise.from_config(config, prepared.min_images)
+    before = _manifest(path)
+    _check_continues(path, before, prepared.data_hash)
+    noise = Noise.from_config(config, prepared.min_images, before)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
       path,
@@ -101,11 +103,22 @@ def _stopped(path: pathlib.Path, stop) -> Stopped:
   return Stopped(f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues")
 
 
-def _check_same_data(path: pathlib.Path, data_hash: str) -> None:
-  """Refuses to continue on other images than the run began with."""
+def _manifest(path: pathlib.Path) -> dict[str, Any]:
+  """What a session before this one wrote; empty where there was none."""
   file = path / "manifest.json"
-  before = json.loads(file.read_text()).get("data_hash") if file.is_file() else None
-  if before not in (None, data_hash):
+  return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _check_continues(path: pathlib.Path, before: dict[str, Any], data_hash: str) -> None:
+  """Refuses to continue on other images, or with other random numbers, than the run began with."""
+  from fedsafe_tff.experiment.facts import has_other_keys
+
+  if has_other_keys(before):
+    raise UserError(
+      f"{path} was begun by a version that drew its random numbers from other keys, and can't be "
+      "continued by this one: choose another --run_dir"
+    )
+  if before.get("data_hash") not in (None, data_hash):
     raise UserError(
       f"{path} was begun on other images (their hash differs): choose another --run_dir"
     )

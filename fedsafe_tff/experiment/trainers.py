@@ -1,5 +1,6 @@
 """Algorithm 1 and TFF's own algorithms behind one interface, for one round loop."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from fedsafe_tff import adaptation, aggregation, algorithm, baselines, client_work
+from fedsafe_tff import adaptation, aggregation, algorithm, baselines, client_work, keys
 from fedsafe_tff.config import Config
 from fedsafe_tff.data import shards
 from fedsafe_tff.data.augment import parse_ops
@@ -97,7 +98,9 @@ class FedSafeTrainer:
       # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
       downlink=config.downlink if config.runtime == "native" else "map",
       seed=config.seed,
+      noise_seed=noise.seed,
     )
+    self._noise_seed = noise.seed
 
   def initialize(self) -> Any:
     """The state before the first round."""
@@ -124,6 +127,12 @@ class FedSafeTrainer:
     """
     state, metrics = self._call(self._computations.adapt, state)
     return state, np.asarray(metrics)
+
+  def with_noise(self, state: Any) -> Any:
+    """A state that a training without noise left, with the key of this trainer's."""
+    state = copy.copy(state)
+    state["noise_key"] = keys.noise_root(self._noise_seed, self._config.seed).numpy()
+    return state
 
   def _adapts_in(self, round_index: int) -> bool:
     config = self._config
@@ -201,8 +210,16 @@ def learning_rate(config: Config, round_index: int) -> float:
 
 
 def local_attack_eps(config: Config, round_index: int) -> float:
-  """Perturbation of local adversarial training, growing linearly over the warm-up rounds."""
+  """Perturbation of local adversarial training in a round, in pixels of [0, 1].
+
+  It grows in equal parts over the warm-up, from the first round on, and is what was asked for in
+  the rest: at least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
+  """
   if config.defense != "local_adversarial_training":
     return 0.0
-  warmup = config.local_attack_warmup * config.rounds
-  return config.local_attack_eps * (min(1.0, round_index / warmup) if warmup else 1.0)
+  if config.rounds < 4:
+    return config.local_attack_eps
+  # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
+  warmup = math.ceil(round(config.local_attack_warmup * config.rounds, 6))
+  warmup = min(warmup, config.rounds * 3 // 4)
+  return config.local_attack_eps * min(1.0, (round_index + 1) / (warmup + 1))

@@ -8,6 +8,7 @@ everything else. Frozen weights become constants. Weights that training updates 
 
 import contextlib
 import copy
+import hashlib
 import random
 from collections.abc import Callable, Iterator
 
@@ -28,9 +29,14 @@ _READS = ("ReadVariableOp",)
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-  """Keras's initializers draw from `seed` inside; Python's and numpy's generators are put back."""
+  """Keras's initializers draw from `seed` inside; Python's and numpy's generators are put back.
+
+  Keras takes 32 bits: of a larger seed, a hash.
+  """
   before = random.getstate(), np.random.get_state()
-  tf.keras.utils.set_random_seed(seed % 2**32)
+  if seed >= 2**32:
+    seed = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "little")
+  tf.keras.utils.set_random_seed(seed)
   try:
     yield
   finally:

@@ -113,6 +113,11 @@ def make_cell(
       "--downlink_schedule=every: tables and figures noise the last distribution only, so that "
       "methods share a training: leave it at last"
     )
+  if config.draws_noise and config.noise_seed < 0:
+    raise UserError(
+      "tables and figures are made to be repeated: give the seed of their noise, --noise_seed, as "
+      "flags/presets/sweep/*.flags do"
+    )
   return Cell(
     task=task.name,
     method=method,

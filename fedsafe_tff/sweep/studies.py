@@ -91,7 +91,7 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
     tuple(Variant(name, {"compute_dtype": name}) for name in ("float32", "bfloat16")),
   ),
   "steps": (
-    "The steps of the PGD attack; its step is eps / steps.",
+    "The steps of the PGD attack; its step is eps / steps, so that more steps are shorter ones.",
     tuple(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),
   ),
   "eps_units": (

@@ -17,7 +17,7 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.experiment import evaluate, loop, run_dir, trainers
-from fedsafe_tff.experiment.facts import manifest_facts
+from fedsafe_tff.experiment.facts import has_other_keys, manifest_facts
 from fedsafe_tff.experiment.noise import Noise
 from fedsafe_tff.experiment.prepare import Prepared, prepare
 from fedsafe_tff.experiment.run import Stopped
@@ -114,8 +114,13 @@ class _Group:
         f"{self.path} was begun with other defaults than this version has: delete it, or give "
         "another --cache"
       )
-    before = read_json(self.path / "manifest.json").get("data_hash")
-    if before not in (None, self._prepared.data_hash):
+    before = read_json(self.path / "manifest.json")
+    if has_other_keys(before):
+      raise UserError(
+        f"{self.path} was trained by a version that drew its random numbers from other keys: give "
+        "another --cache"
+      )
+    if before.get("data_hash") not in (None, self._prepared.data_hash):
       raise UserError(
         f"{self.path} was trained on other images (their hash differs): give another --cache"
       )
@@ -226,6 +231,8 @@ class _Group:
     elif config.adapts:
       state = copy.copy(state)
       state["weights"] = list(stored)
+    if config.noisy_downlink:  # the methods share a training, and most of them have no noise
+      state = trainer.with_noise(state)
     return trainer.weights(state), trainer.copies(state)
 
   def _trained_state(self, trainer: trainers.Trainer) -> Any:

@@ -54,6 +54,10 @@ def test_every_setting_has_a_help_text_and_a_default_within_its_range():
     ("rounds", 0),
     ("seed", -1),
     ("seed", 2**63),
+    ("noise_seed", -2),
+    ("dirichlet_alpha", 1e-9),
+    ("dirichlet_alpha", 1e308),
+    ("noise_seed", 2**63),
   ],
 )
 def test_a_value_out_of_range_names_its_flag(name, value):

@@ -85,10 +85,30 @@ def test_an_entry_averages_over_clients_and_is_no_less_than_each_attack():
   correct = [predict(copy, to_float(IMAGES)) == LABELS for copy in COPIES]
   assert entry["asr_self"] == pytest.approx(np.mean(flips)) and entry["eps"] == EPS
   each = [flip[right].mean() for flip, right in zip(flips, correct)]
-  assert entry["asr_self_correct"] == np.mean(each)
+  assert entry["asr_self_correct"] == pytest.approx(np.mean(each))
   evaluator = Evaluator(MODEL, COPIES, IMAGES, LABELS, key=KEY)
   for spec in specs:
     assert evaluator.attack(spec).summary()["asr_self"] <= entry["asr_self"]
+
+
+def test_its_random_starts_are_draws_of_its_own(monkeypatch):
+  """Not those of the transfer matrix, nor those of another of its attacks."""
+  fold, drawn = keys.fold, []
+
+  def told(key, *path):
+    made = fold(key, *path)
+    if key is KEY:
+      drawn.append(tuple(made.numpy()))
+    return made
+
+  monkeypatch.setattr(keys, "fold", told)
+  specs = [AttackSpec("pgd", EPS, steps=s, random_start=True, restarts=2) for s in (1, 2)]
+  Evaluator(MODEL, COPIES, IMAGES, LABELS, key=KEY, batch_size=10).attack(specs[0])
+  of_the_matrix = set(drawn)
+  drawn.clear()
+  worst_case().attack(specs)
+  assert len(drawn) == len(set(drawn)) == 2 * 2 * 2
+  assert of_the_matrix and not of_the_matrix & set(drawn)
 
 
 def test_restarts_start_elsewhere_and_add_what_they_fool():

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from experiments import train
-from fedsafe_tff.experiment import loop
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.experiment import loop, run_dir
 from tests.experiment import tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,6 +24,7 @@ _CHANGES = {
   "local_epochs": 30,  # a round takes long enough to be hit in its middle
   "uplink_sigma": 0.001,
   "clip_norm": 50.0,
+  "noise_seed": 5,
 }
 
 
@@ -93,6 +95,56 @@ def test_a_finished_run_is_not_run_again(uninterrupted, capsys):
   assert (uninterrupted / "evaluation.json").stat().st_mtime_ns == before
 
 
+def _stop_after(monkeypatch, number: int) -> None:
+  save = loop.Checkpoints.save
+
+  def save_and_stop(self, state, version):
+    save(self, state, version)
+    if version == number:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  monkeypatch.setattr(loop.Checkpoints, "save", save_and_stop)
+
+
+def test_a_noise_seed_from_the_systems_entropy_is_kept_and_told(tmp_path, monkeypatch, capsys):
+  changes = _CHANGES | {"local_epochs": 1, "rounds": 3, "attacks": "fgsm", "noise_seed": -1}
+  words = [w for w in tiny.arguments(tmp_path, **changes) if "attack_steps" not in w]
+  with monkeypatch.context() as patch:
+    _stop_after(patch, 1)
+    assert train.train(words) == 1
+  manifest = tiny.read_json(tmp_path / "run" / "manifest.json")
+  seeds = manifest["seeds"]
+  assert seeds["seed"] == 0 and 0 <= seeds["noise_seed"] < 2**63
+  told = manifest["privacy"][-1]
+  assert "drawn from the system's entropy" in told and "can subtract the noise" in told
+  assert told in capsys.readouterr().out
+  assert train.train(words) == 0
+  assert tiny.read_json(tmp_path / "run" / "manifest.json")["seeds"] == seeds
+  # Who knows the seed has all the noise: the whole run once more, never stopped.
+  again = [*words, f"--run_dir={tmp_path / 'again'}", f"--noise_seed={seeds['noise_seed']}"]
+  assert train.train(again) == 0
+  tiny.assert_same_models(tmp_path / "run", tmp_path / "again")
+  manifest = tiny.read_json(tmp_path / "again" / "manifest.json")
+  assert manifest["seeds"] == seeds and "given by --noise_seed" in manifest["privacy"][-1]
+  # Another run draws another one.
+  assert train.train([*words, f"--run_dir={tmp_path / 'other'}"]) == 0
+  mine, theirs = tiny.models(tmp_path / "run"), tiny.models(tmp_path / "other")
+  assert all((mine[name] != theirs[name]).any() for name in mine)
+
+
+def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
+  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  with monkeypatch.context() as patch:
+    _stop_after(patch, 1)
+    assert train.train(words) == 1
+  file = tmp_path / "run" / "manifest.json"
+  manifest = tiny.read_json(file)
+  del manifest["seeds"]["keys"]  # as before they had a version
+  run_dir.write_json(file, manifest)
+  with pytest.raises(UserError, match="from other keys.*choose another --run_dir"):
+    train.train(words)
+
+
 @pytest.mark.parametrize(
   "changes",
   [
@@ -109,15 +161,8 @@ def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, change
   changes = {"rounds": 3, "defense": "none", "attacks": "fgsm"} | changes
   words = tiny.arguments(tmp_path, **changes)
   words = [word for word in words if "adaptation" not in word and "attack_steps" not in word]
-  save = loop.Checkpoints.save
-
-  def save_and_stop(self, state, version):
-    save(self, state, version)
-    if version == 2:
-      os.kill(os.getpid(), signal.SIGTERM)
-
   with monkeypatch.context() as patch:
-    patch.setattr(loop.Checkpoints, "save", save_and_stop)
+    _stop_after(patch, 2)
     assert train.train(words) == 1
   before = tiny.rows(tmp_path / "run" / "metrics.csv")
   assert train.train(words) == 0

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from experiments import compare, report, train
+from fedsafe_tff import keys
 from fedsafe_tff.config.defense import DEFENSES
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
@@ -25,6 +26,9 @@ RESULT_KEYS = {
 }
 
 
+_NOISE_SEED = 3
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
   """Run folders by defence."""
@@ -34,6 +38,8 @@ def finished(tmp_path_factory):
     changes = {"defense": defense, "run_dir": folder / defense}
     if defense not in ("server_adversarial_training", "distributed_noise"):
       changes["adaptation_epochs"] = None
+    if defense in ("distributed_noise", "noise_only"):
+      changes["noise_seed"] = _NOISE_SEED
     words = [w for w in tiny.arguments(folder, **changes) if not w.endswith("=None")]
     assert train.train(words) == 0
     made[defense] = folder / defense
@@ -55,7 +61,11 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   assert len(tiny.rows(run / "clients.csv")) == 6
   assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
   manifest = tiny.read_json(run / "manifest.json")
-  assert manifest["seeds"] == {"seed": 0} and len(manifest["data_hash"]) == 64
+  noisy = defense in ("distributed_noise", "noise_only")
+  assert manifest["seeds"] == {
+    "seed": 0, "noise_seed": _NOISE_SEED if noisy else None, "keys": keys.VERSION,
+  }
+  assert len(manifest["data_hash"]) == 64
   assert {"versions", "git_commit", "hardware", "finished"} <= set(manifest)
   assert manifest["threads"] >= 1 and not (run / "evaluation.partial.json").exists()
   assert tiny.read_json(run / "config.json")["defense"] == defense
@@ -99,10 +109,10 @@ def test_defenses_differ_where_they_should_and_only_there(finished):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
-  words = tiny.arguments(tmp_path, defense="distributed_noise")
-  assert train.train(words) == 0
+  same = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
+  assert train.train(tiny.arguments(tmp_path, **same)) == 0
   tiny.assert_same_models(tmp_path / "run", finished["distributed_noise"])
-  other = tiny.arguments(tmp_path, defense="distributed_noise", seed=1, run_dir=tmp_path / "1")
+  other = tiny.arguments(tmp_path, **same, seed=1, run_dir=tmp_path / "1")
   assert train.train(other) == 0
   mine, theirs = tiny.models(tmp_path / "1"), tiny.models(tmp_path / "run")
   assert (mine["global/00"] != theirs["global/00"]).any()
@@ -229,7 +239,7 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
     return real(self, spec)
 
   monkeypatch.setattr(Evaluator, "attack", attack)
-  words = tiny.arguments(tmp_path, **_PLAIN)
+  words = tiny.arguments(tmp_path, **_PLAIN, noise_seed=_NOISE_SEED)
   assert train.train(words) == 1 and len(attacked) == 2
   assert train.train(words) == 0
   assert attacked == [("fgsm", 0.01), ("fgsm", 0.1), ("pgd", 0.01), ("pgd", 0.1)]

@@ -20,12 +20,29 @@ def test_the_learning_rate_is_constant_or_falls():
 
 
 def test_local_adversarial_training_grows_its_perturbation():
-  config = Config(
-    rounds=10, defense="local_adversarial_training", local_attack_eps=0.03, local_attack_warmup=0.3
-  )
-  sizes = [trainers.local_attack_eps(config, r) for r in range(10)]
-  assert sizes == pytest.approx([0.0, 0.01, 0.02] + 7 * [0.03])
+  assert local_sizes(10, 0.3) == pytest.approx([0.0075, 0.015, 0.0225] + 7 * [0.03])
+  assert local_sizes(100, 0.07)[6:8] == pytest.approx([0.03 * 7 / 8, 0.03])
+  assert local_sizes(10, 0.0) == 10 * [0.03]
   assert trainers.local_attack_eps(Config(), 5) == 0.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.75, 1.0])
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5, 10, 24])
+def test_local_adversarial_training_reaches_the_eps_asked_for(rounds, share):
+  sizes = local_sizes(rounds, share)
+  assert sizes == sorted(sizes) and sizes[0] > 0
+  last_quarter = [size for r, size in enumerate(sizes) if r >= 0.75 * rounds]
+  assert set(last_quarter) | {sizes[-1]} == {0.03}
+  if rounds < 4:
+    assert set(sizes) == {0.03}
+
+
+def local_sizes(rounds, share):
+  config = Config(
+    rounds=rounds, defense="local_adversarial_training", local_attack_eps=0.03,
+    local_attack_warmup=share,
+  )
+  return [trainers.local_attack_eps(config, r) for r in range(rounds)]
 
 
 PREPARED = types.SimpleNamespace(
@@ -90,6 +107,7 @@ def test_other_flags_reach_their_places(built):
   anew = built(defense="distributed_noise", adaptation_examples="each_epoch")
   assert anew.adaptation.each_epoch and not built(defense="distributed_noise").adaptation.each_epoch
   noisy = {"defense": "noise_only", "downlink_sigma": 0.3}
+  assert plain.noise_seed is None and built(**noisy, noise_seed=7).noise_seed == 7
   assert (built(**noisy).round_sigma, built(**noisy).final_sigma) == (0.0, 0.3)
   assert built(**noisy, downlink_schedule="every").round_sigma == 0.3
   assert built(**noisy, downlink="map").downlink == "map"
@@ -160,6 +178,19 @@ def test_the_noise_of_a_run():
   assert found.epsilon(7) == accounting.provable_epsilon(
     sigma=found.uplink_sigma, clip_norm=3.0, uploads=7, delta=1e-4
   )
+
+
+def test_the_seed_of_the_noise():
+  noisy = {"defense": "noise_only", "seed": 4}
+  assert Noise.from_config(Config(), 10).seed is None
+  assert Noise.from_config(Config(**noisy, noise_seed=7), 10).seed == 7
+  drawn = [Noise.from_config(Config(**noisy), 10).seed for _ in range(2)]
+  assert drawn[0] != drawn[1]
+  stored = {"seeds": {"noise_seed": 9}}
+  assert Noise.from_config(Config(**noisy), 10, stored).seed == 9
+  assert Noise.from_config(Config(**noisy, noise_seed=7), 10, stored).seed == 7
+  central = Config(algorithm="tff_dp_fed_avg", clip_norm=1.0)
+  assert Noise.from_config(central, 10).seed is None  # TFF draws it
 
 
 def test_noise_without_an_accounting():

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import ablation, figure1, figure2, figure3, table1, table2, train
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.experiment import loop
+from fedsafe_tff.experiment import loop, run_dir
 from fedsafe_tff.sweep import paper
 from tests.experiment import tiny
 
@@ -32,6 +32,7 @@ SETTINGS = {
   "gradient_clip": 0.0,
   "clip_norm": 20.0,
   "uplink_sigma": 0.001,
+  "noise_seed": 4,
 }
 
 
@@ -144,7 +145,7 @@ def test_the_numbers_are_those_of_a_run_of_its_own(made, tmp_path):
   """Bit for bit, though the cell came from a resumed training that knew of no defence."""
   run = tiny.arguments(
     tmp_path, defense="distributed_noise", attacks="pgd", attack_eps="0.005,0.012,0.017,0.05",
-    keep_checkpoints=2,
+    keep_checkpoints=2, noise_seed=4,
   )
   assert train.train(run) == 0
   alone = tiny.read_json(tmp_path / "run" / "evaluation.json")["results"]
@@ -256,14 +257,18 @@ def test_wrong_data_is_told_before_anything_is_trained(tmp_path):
   assert not (tmp_path / "sweep" / "trainings").exists()
 
 
-def test_other_images_in_the_same_cache_are_refused(made):
+def test_other_images_and_other_keys_in_the_same_cache_are_refused(made):
   row = rows(made / "table1" / "numbers.csv")[0]
   file = made / "sweep" / row["training"] / "manifest.json"
   text = file.read_text()
   manifest = tiny.read_json(file)
-  file.write_text(text.replace(manifest["data_hash"], "0" * 64))
+  other_keys = manifest | {"seeds": manifest["seeds"] | {"keys": 1}}
   try:
+    file.write_text(text.replace(manifest["data_hash"], "0" * 64))
     with pytest.raises(UserError, match="trained on other images.*another --cache"):
+      table1.table1(words(made, "table1", attack_eps=0.3))
+    run_dir.write_json(file, other_keys)
+    with pytest.raises(UserError, match="from other keys.*another --cache"):
       table1.table1(words(made, "table1", attack_eps=0.3))
   finally:
     file.write_text(text)

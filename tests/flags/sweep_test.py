@@ -102,10 +102,11 @@ def test_a_wrong_command_is_a_user_error(words, message):
 
 
 def test_what_was_typed_must_have_an_effect_somewhere():
-  request = parse("--adaptation_epochs=2", "--attack_eps=0.1", "--attacks=pgd", "--nodp")
+  request = parse("--adaptation_epochs=2", "--attack_eps=0.1", "--attacks=pgd", "--nodp",
+                  preset("quick"))
   assert request.typed == {"adaptation_epochs"}
   check_typed(request, table1.cells(request))
-  request = parse("--prox_mu=0.1")
+  request = parse("--prox_mu=0.1", preset("quick"))
   with pytest.raises(UserError, match="--prox_mu has no effect"):
     check_typed(request, table1.cells(request))
 

@@ -49,6 +49,7 @@ def build(store, model, *, aggregator="mean", downlink="map", adapts=False, **wo
     final_sigma=SIGMA,
     downlink=downlink,
     seed=5,
+    noise_seed=6,
   )
 
 

@@ -34,6 +34,13 @@ def test_dp_is_for_the_cells_that_ask_for_it(tmp_path):
     make(tmp_path, settings=settings)
 
 
+def test_noise_without_a_seed_that_a_table_could_be_repeated_with(tmp_path):
+  for keywords in ({}, {"dp": True}, {"method": "none", "dp": True}):
+    with pytest.raises(UserError, match="give the seed of their noise, --noise_seed"):
+      make(tmp_path, settings={"noise_seed": -1}, **keywords)
+  assert make(tmp_path, "none", {"noise_seed": -1}).config == make(tmp_path, "none").config
+
+
 def test_sizes_in_other_units(tmp_path):
   cell = make(tmp_path, eps_scale=0.5)
   assert cell.eps == (0.01, 0.02) and cell.config.attack_eps == (0.005, 0.01)

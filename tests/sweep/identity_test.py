@@ -22,7 +22,8 @@ def test_methods_share_a_training_unless_they_change_the_rounds():
   "change",
   [{"seed": 1}, {"rounds": 11}, {"uplink_sigma": 0.1}, {"clip_norm": 2.0}, {"split": "published"},
    {"conv_widths": "wide"}, {"num_clients": 4}, {"adaptation_fraction": 0.2}, {"threads": 1},
-   {"runtime": "device"}, {"algorithm": "tff_fed_avg", "defense": "none"}],
+   {"runtime": "device"}, {"algorithm": "tff_fed_avg", "defense": "none"},
+   {"uplink_sigma": 0.1, "noise_seed": 3}],
 )
 def test_what_changes_a_training(change):
   base = {"defense": "distributed_noise"}
@@ -33,7 +34,7 @@ def test_what_changes_a_training(change):
   "change",
   [{"adaptation_share": 0.5}, {"downlink_sigma": 0.5}, {"attack_eps": (0.2,)},
    {"attack_steps": 3}, {"attack_images": 5}, {"cache_dir": "x"}, {"run_dir": "x"},
-   {"keep_checkpoints": 9}, {"downlink": "map"}],
+   {"keep_checkpoints": 9}, {"downlink": "map"}, {"noise_seed": 3}],
 )
 def test_what_does_not_change_a_training(change):
   base = {"defense": "distributed_noise"}
@@ -59,7 +60,9 @@ def test_an_evaluation_depends_on_everything_and_on_its_own_size_only():
   digests = [identity.digest(identity.evaluation_config(c, 0.1)) for c in (both, one)]
   assert digests[0] == digests[1]
   assert digests[0] != identity.digest(identity.evaluation_config(both, 0.2))
-  for change in ({"downlink_sigma": 0.02}, {"attack_steps": 3}, {"defense": "none"}):
+  for change in (
+    {"downlink_sigma": 0.02}, {"attack_steps": 3}, {"defense": "none"}, {"noise_seed": 3}
+  ):
     other = dataclasses.replace(both, **change).normalized()
     assert digests[0] != identity.digest(identity.evaluation_config(other, 0.1))
 

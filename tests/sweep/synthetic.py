@@ -52,7 +52,8 @@ def results(*groups):
 
 def request(folder: pathlib.Path, name="table1", *, seeds=(0,), settings=None, **keywords):
   """A request for a phantom task."""
-  config = Config(**({"clip_norm": 20.0, "uplink_sigma": 0.001} | (settings or {})))
+  noise = {"clip_norm": 20.0, "uplink_sigma": 0.001, "noise_seed": 0}
+  config = Config(**(noise | (settings or {})))
   return Request(
     name=name,
     tasks=(Task("phantom", config),),
