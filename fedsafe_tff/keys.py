@@ -46,6 +46,13 @@ POISSON = 31
 GRADIENT_NOISE = 32
 CLIP_NOISE = 33
 CANARY = 34
+# Of attacks and of what judges them.
+ATTACK_STEP = 40
+MODEL_DRAW = 41
+INPUT_DRAW = 42
+ATTACKER = 43
+SMOOTHING = 44
+MASKING = 45
 
 
 def root(seed: int) -> tf.Tensor:

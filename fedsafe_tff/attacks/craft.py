@@ -1,16 +1,32 @@
 """From an `AttackSpec` to adversarial images, and the random control beside it."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from fedsafe_tff import keys
-from fedsafe_tff.attacks.fgsm import fgsm
-from fedsafe_tff.attacks.gradient import LogitsFn
-from fedsafe_tff.attacks.pgd import pgd
+from fedsafe_tff.attacks import art_adapter
+from fedsafe_tff.attacks.ensemble import Ensemble
+from fedsafe_tff.attacks.objective import Models
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 
 
+class Crafted(NamedTuple):
+  """What an attack made.
+
+  Attributes:
+    images: float32 [n, h, w, c] in [0, 1].
+    queries: How often it asked the models about each image, int32 [n]; None for an attack that
+      does not count.
+  """
+
+  images: tf.Tensor
+  queries: tf.Tensor | None = None
+
+
 def craft(
-  logits_fn: LogitsFn,
+  models: Models,
   x: tf.Tensor,
   y: tf.Tensor,
   spec: AttackSpec,
@@ -19,49 +35,69 @@ def craft(
   eps: tf.Tensor | None = None,
   step_size: tf.Tensor | None = None,
 ) -> tf.Tensor:
-  """Makes adversarial images.
+  """Makes adversarial images; see `craft_counted`."""
+  return craft_counted(models, x, y, spec, key, eps=eps, step_size=step_size).images
+
+
+def craft_counted(
+  models: Models,
+  x: tf.Tensor,
+  y: tf.Tensor,
+  spec: AttackSpec,
+  key: tf.Tensor,
+  *,
+  eps: tf.Tensor | None = None,
+  step_size: tf.Tensor | None = None,
+  access: str = "gradients",
+) -> Crafted:
+  """Makes adversarial images and counts the queries.
 
   Args:
-    logits_fn: Images to logits.
+    models: Images to logits, or an `Ensemble`.
     x: Images, float32 [n, h, w, c] in [0, 1].
-    y: True labels, int32 [n].
-    spec: The attack.
-    key: int64 [2], for random starts.
+    y: True labels, int32 [n]; the targets themselves where the spec says that they are given.
+    spec: The attack. Those of the Adversarial Robustness Toolbox run outside of `tf.function` only.
+    key: int64 [2], for whatever is drawn.
     eps: Overrides the spec's eps, so that one compiled function serves many sizes.
     step_size: Overrides the spec's step.
+    access: What an attack of the Adversarial Robustness Toolbox gets to see of the models, one of
+      `registry.ACCESS`; where not gradients, it counts its queries.
 
   Returns:
-    Images in [0, 1], shaped as `x`.
+    The images, shaped as `x`, and the queries.
+
+  Raises:
+    UserError: An attack of the Adversarial Robustness Toolbox that is missing, unknown or fails.
   """
   x = tf.convert_to_tensor(x)
+  y = _labels(models, x, y, spec, key)
+  if spec.from_art:
+    return Crafted(*art_adapter.generate(models, x, y, spec, key, access=access))
+  attack = ATTACKS[spec.name]
+  arguments = spec.arguments()
+  if "step_size" in attack.fields:
+    arguments["step_size"] = spec.effective_step_size if step_size is None else step_size
   eps = spec.eps if eps is None else eps
-  step_size = spec.effective_step_size if step_size is None else step_size
-  if spec.labels == "predicted":
-    y = tf.argmax(logits_fn(x), axis=1, output_type=tf.int32)
-  return _ATTACKS[spec.name](logits_fn, x, y, spec, key, eps, step_size)
+  made = attack.function(models, x, y, eps=eps, key=key, **arguments)
+  return Crafted(*made) if isinstance(made, tuple) else Crafted(made)
 
 
-def _fgsm(logits_fn, x, y, spec, key, eps, step_size):
-  del spec, key, step_size
-  return fgsm(logits_fn, x, y, eps=eps)
-
-
-def _pgd(logits_fn, x, y, spec, key, eps, step_size):
-  return pgd(
-    logits_fn,
-    x,
-    y,
-    eps=eps,
-    step_size=step_size,
-    steps=spec.steps,
-    random_start=spec.random_start,
-    key=key,
-    restarts=spec.restarts,
-  )
-
-
-# One entry per name that `AttackSpec` accepts.
-_ATTACKS = {"fgsm": _fgsm, "pgd": _pgd}
+def _labels(models: Models, x: tf.Tensor, y: tf.Tensor, spec: AttackSpec, key) -> tf.Tensor:
+  """The labels that the attack raises the loss of, or those that it aims at."""
+  if spec.labels == "true" and spec.target in ("", "given"):
+    return y
+  if isinstance(models, Ensemble):
+    logits = models.logits(x, keys.fold(key, keys.MODEL_DRAW))
+  else:
+    logits = models(x)
+  if spec.labels == "predicted" and spec.target != "given":
+    y = tf.argmax(logits, axis=1, output_type=tf.int32)
+  if spec.target == "least_likely":
+    return tf.argmin(logits, axis=1, output_type=tf.int32)
+  if spec.target == "runner_up":
+    others = logits - tf.one_hot(y, tf.shape(logits)[1], on_value=float("inf"), off_value=0.0)
+    return tf.argmax(others, axis=1, output_type=tf.int32)
+  return y
 
 
 def random_noise(x: tf.Tensor, key: tf.Tensor, *, eps: tf.Tensor | float) -> tf.Tensor:

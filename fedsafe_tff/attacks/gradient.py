@@ -5,8 +5,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from fedsafe_tff.apart import call_apart
+from fedsafe_tff.attacks.loss import cross_entropy
 
 LogitsFn = Callable[[tf.Tensor], tf.Tensor]
+# (logits [n, classes], labels [n]) to losses [n].
+LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def input_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -27,16 +30,16 @@ def input_gradient(logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor
 
 
 def logits_and_gradient(
-  logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor
+  logits_fn: LogitsFn, x: tf.Tensor, y: tf.Tensor, loss: LossFn = cross_entropy
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """`input_gradient`, with the logits that it passes on its way."""
-  return call_apart(lambda x, y: _forward_and_back(logits_fn, x, y), tf.convert_to_tensor(x), y)
+  """`input_gradient` of any loss, with the logits that it passes on its way."""
 
+  def forward_and_back(x, y):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+      tape.watch(x)
+      logits = logits_fn(x)
+      total = tf.reduce_sum(loss(logits, y))
+    # Logits that ignore the image have the gradient 0, not None.
+    return logits, tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-def _forward_and_back(logits_fn, x, y):
-  with tf.GradientTape(watch_accessed_variables=False) as tape:
-    tape.watch(x)
-    logits = logits_fn(x)
-    loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits))
-  # Logits that ignore the image have the gradient 0, not None.
-  return logits, tape.gradient(loss, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+  return call_apart(forward_and_back, tf.convert_to_tensor(x), y)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedsafe_tff.evaluation.transfer import AttackResult, coalition
+from fedsafe_tff.evaluation.result import AttackResult
 
 ALL = "all"
 NO_ANSWER = -1
@@ -113,7 +113,7 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
   measures = {"accuracy": float(right.mean())}
   for measure, matrix in (("asr", flips), ("attack_accuracy", hits)):
     measures[f"{measure}_self"] = float(np.diag(matrix).mean())
-    measures[f"{measure}_avg"] = _outside(matrix, result.colluders)
+    measures[f"{measure}_avg"] = _mean(matrix[result.outside])
   independent = unit == "patient" or strata.patients is None
   for measure, value in measures.items():
     row[measure] = value
@@ -124,10 +124,6 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
   return row
 
 
-def _outside(matrix: np.ndarray, colluders: int) -> float | None:
-  """Mean over victims outside of the coalition; None where there are none."""
-  count = len(matrix)
-  outside = np.ones([count, count], bool)
-  for adversary in range(count):
-    outside[adversary, coalition(adversary, colluders, count)] = False
-  return float(matrix[outside].mean()) if outside.any() else None
+def _mean(values: np.ndarray) -> float | None:
+  """None where there are none."""
+  return float(values.mean()) if values.size else None

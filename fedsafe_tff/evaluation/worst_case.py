@@ -6,7 +6,7 @@ in full, taken over all the points that they visit; random starts are draws of i
 the transfer matrix. It says nothing of transfer: other models would see images that stopped short.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,10 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.attacks import pgd
 from fedsafe_tff.attacks.gradient import logits_and_gradient
+from fedsafe_tff.attacks.loss import LOSSES
+from fedsafe_tff.attacks.norms import NORMS
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer, to_float
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.models.functional import FunctionalModel
@@ -51,24 +54,30 @@ class WorstCase:
     self._scorer = Scorer(model, batch_size)
     self._clean = [self._scorer.predict(copy, images) for copy in self._copies]
     self._same_as = first_equal(self._copies)
-    pixels = tf.TensorSpec([None, *model.input_shape], tf.float32)
-    number = tf.TensorSpec([], tf.float32)
-
-    @tf.function(
-      input_signature=[
-        model.weight_specs(), pixels, pixels, tf.TensorSpec([None], tf.int32), number, number
-      ]
-    )  # fmt: skip
-    def step(weights, x, current, y, eps, step_size):
-      logits, gradient = logits_and_gradient(lambda v: model.apply(weights, v), current, y)
-      moved = pgd.ascend(x, current, gradient, eps=eps, step_size=step_size)
-      return tf.argmax(logits, 1, tf.int32), moved
-
-    self._step = step
+    self._model = model
+    self._steps: dict[tuple[str, str], Callable] = {}
     self.gradients = 0  # computed so far, of single images
 
+  def _step(self, loss: str, norm: str) -> Callable:
+    """A step of a loss in a norm, compiled once."""
+    if (loss, norm) not in self._steps:
+      model = self._model
+      pixels = tf.TensorSpec([None, *model.input_shape], tf.float32)
+      labels, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)
+
+      @tf.function(input_signature=[model.weight_specs(), pixels, pixels, labels, number, number])
+      def step(weights, x, current, y, eps, step_size):
+        logits, gradient = logits_and_gradient(
+          lambda v: model.apply(weights, v), current, y, LOSSES[loss]
+        )
+        moved = pgd.ascend(x, current, gradient, eps=eps, step_size=step_size, norm=norm)
+        return tf.argmax(logits, 1, tf.int32), moved
+
+      self._steps[loss, norm] = step
+    return self._steps[loss, norm]
+
   def attack(self, specs: Sequence[AttackSpec]) -> dict[str, float | str | None]:
-    """The entry of the attacks, all of one size, in `evaluation.json`."""
+    """The entry of the attacks, all of one size, in `evaluation.json`; see `flipped`."""
     flips, correct_flips, made = [], [], {}
     for client, source in enumerate(self._same_as):
       if source not in made:
@@ -86,7 +95,17 @@ class WorstCase:
     }
 
   def flipped(self, client: int, specs: Sequence[AttackSpec]) -> np.ndarray:
-    """Whether any of the attacks changes the label that this client's copy predicts, bool [n]."""
+    """Whether any of the attacks changes the label that this client's copy predicts, bool [n].
+
+    Raises:
+      UserError: An attack other than FGSM and PGD without a target.
+    """
+    for spec in specs:
+      if spec.name not in ("fgsm", "pgd") or spec.target:
+        raise UserError(
+          f"the worst case follows fgsm and pgd without a target step by step, not {spec.name}"
+          f"{' with one' if spec.target else ''}: take the worst of its results instead"
+        )
     clean = self._clean[client]
     targets = {"true": self._labels, "predicted": clean}
     standing = np.ones(len(clean), bool)
@@ -96,7 +115,7 @@ class WorstCase:
         current = self._pixels[rows]
         if spec.random_start:
           key = keys.fold(self._key, keys.WORST_CASE, client, number, attempt)
-          start = pgd.random_point(tf.constant(self._pixels), spec.eps, key)
+          start = NORMS[spec.norm].random_point(tf.constant(self._pixels), spec.eps, key)
           current = start.numpy()[rows]
         rows = self._climb(client, spec, rows, current, targets[spec.labels])
         standing[:] = False
@@ -107,24 +126,25 @@ class WorstCase:
     """Follows one attack; returns those of `rows` that it fools nowhere on its way."""
     clean, weights = self._clean[client], self._copies[client]
     steps, step_size = spec.steps, spec.effective_step_size
+    step = self._step(spec.loss or "cross_entropy", spec.norm)
     if spec.name == "fgsm":
       steps, step_size = 1, spec.eps
     for _ in range(steps):
       if not len(rows):
         return rows
-      predicted, moved = self._in_batches(weights, rows, current, labels, spec.eps, step_size)
+      predicted, moved = self._in_batches(step, weights, rows, current, labels, spec.eps, step_size)
       stands = predicted == clean[rows]
       rows, current = rows[stands], moved[stands]
     if len(rows):
       rows = rows[self._scorer.predict(weights, current) == clean[rows]]
     return rows
 
-  def _in_batches(self, weights, rows, current, labels, eps, step_size):
+  def _in_batches(self, step, weights, rows, current, labels, eps, step_size):
     """Predictions at `current`, and where a step leads from there."""
     predicted, moved = np.empty(len(rows), np.int32), np.empty_like(current)
     for start in range(0, len(rows), self._batch_size):
       part = slice(start, start + self._batch_size)
-      found = self._step(
+      found = step(
         weights,
         self._pixels[rows[part]],
         current[part],

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.evaluation.result import AttackResult, coalition, outsiders
 from fedsafe_tff.evaluation.strata import NO_ANSWER, Strata, majority, tabulate, wilson
-from fedsafe_tff.evaluation.transfer import AttackResult
 
 
 @pytest.mark.parametrize("hits, count", [(0, 5), (3, 10), (10, 10), (57, 200)])
@@ -27,11 +27,18 @@ def test_majority_of_slices():
 
 def result(clean, attacked, colluders=1):
   clean, attacked = np.array(clean), np.array(attacked)
-  zero = np.zeros([len(clean)] * 2)
+  count = len(clean)
   return AttackResult(
-    AttackSpec("pgd", 0.1, steps=2), zero, zero, zero, zero[0], zero[0], zero[0], colluders,
-    attacked, clean,
-  )  # fmt: skip
+    AttackSpec("pgd", 0.1, steps=2),
+    flipped=attacked != clean,
+    right=attacked == LABELS,
+    clean_right=clean == LABELS,
+    outside=outsiders([coalition(client, colluders, count) for client in range(count)]),
+    random_noise_flip=np.zeros(count),
+    zero_gradient=np.zeros(count),
+    predicted=attacked,
+    clean_predicted=clean,
+  )
 
 
 CLEAN = [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]]

@@ -3,8 +3,10 @@ import pytest
 import tensorflow as tf
 
 from fedsafe_tff import keys
+from fedsafe_tff.attackers.holding import Holding
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.crafting import Crafter
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator, other_mean, self_mean
 from fedsafe_tff.models.functional import FunctionalModel
 
@@ -62,13 +64,14 @@ def test_colluders_attack_the_mean_of_their_copies():
   for count in (1, 2, 3):
     scored = Evaluator(MODEL, copies, IMAGES, LABELS, key=keys.root(0), colluders=count)
     crafted = []
-    craft = scored._craft
+    craft = scored._crafter.craft
 
-    def spied(weights, spec, adversary, craft=craft, crafted=crafted):
-      crafted.append(float(weights[0]))
-      return craft(weights, spec, adversary)
+    def spied(held, spec, craft=craft, crafted=crafted):
+      ((threshold,),) = held.models
+      crafted.append(float(threshold))
+      return craft(held, spec)
 
-    scored._craft = spied
+    scored._crafter.craft = spied
     made[count] = scored.attack(AttackSpec("fgsm", 0.15)), crafted
   assert made[1][1] == pytest.approx(thresholds)
   assert made[2][1] == pytest.approx([0.45, 0.55, 0.525, 0.425])
@@ -99,8 +102,8 @@ def test_sizes_share_one_compiled_attack():
   scored = evaluator(0.5, 0.7)
   for eps in (0.05, 0.1, 0.15):
     scored.attack(AttackSpec("pgd", eps, steps=3))
-  (crafter,) = scored._crafters.values()
-  assert crafter.experimental_get_tracing_count() == 1
+  (compiled,) = scored._crafter._compiled.values()
+  assert compiled.experimental_get_tracing_count() == 1
 
 
 def test_rows_are_adversaries_and_columns_victims():
@@ -137,9 +140,12 @@ def test_one_client_has_no_others():
 
 def test_random_starts_are_repeatable_and_differ_between_adversaries():
   spec = AttackSpec("pgd", 0.3, steps=1, step_size=1e-6, random_start=True)
-  first, again = (evaluator(0.5, 0.7) for _ in range(2))
-  crafted = [first._craft(first._copies[0], spec, adversary) for adversary in (0, 1)]
-  np.testing.assert_array_equal(crafted[0], again._craft(again._copies[0], spec, 0))
+  first, again = (
+    Crafter(MODEL, IMAGES, LABELS, key=keys.root(0), batch_size=3) for _ in range(2)
+  )
+  held = [Holding(((tf.constant(0.5),),), stream=adversary) for adversary in (0, 1)]
+  crafted = [first.craft(each, spec)[0] for each in held]
+  np.testing.assert_array_equal(crafted[0], again.craft(held[0], spec)[0])
   assert (crafted[0] != crafted[1]).all()
 
 

@@ -1,0 +1,105 @@
+"""Attackers who train or make models of their own, by functions that are handed in."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.attackers.attacker import Attacker, check_positive
+from fedsafe_tff.attackers.holding import Holding, Weights, digest
+from fedsafe_tff.models.functional import FunctionalModel
+
+# (client, weights, key) to weights: from a copy of the client's, with the client's data.
+FromCopy = Callable[[int, Weights, tf.Tensor], Weights]
+# (client, key) to weights: from the client's data alone.
+FromData = Callable[[int, tf.Tensor], Weights]
+
+
+class _Making(Attacker):
+  """Remembers what it made: it costs a training, and every attack asks for it."""
+
+  def _once(self, make, client: int, key: tf.Tensor, *weights: Weights) -> Weights:
+    own = keys.fold(key, keys.ATTACKER, client)
+    known = (client, own.numpy().tobytes(), *(digest(w) for w in weights))
+    if known not in self._made:
+      self._made[known] = make(client, *weights, own)
+    return self._made[known]
+
+
+def _nothing_yet() -> dict:
+  return dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalUpdate(_Making):
+  """Trains its copy on its data before it attacks through it.
+
+  The victims use what they received. Where every client uses its own model after local training
+  (the reading under which the paper's adversarial training has self different from avg), give the
+  trained models as the copies, and attack with `OwnCopy`.
+
+  Attributes:
+    train: (client, weights, key) to the weights after local training.
+  """
+
+  train: FromCopy
+  _made: dict = _nothing_yet()
+
+  name: ClassVar[str] = "local_update"
+
+  def holdings(self, client, copies, key) -> list[Holding]:
+    """See `Attacker`."""
+    return [Holding((self._once(self.train, client, key, copies[client]),), stream=client)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Surrogate(_Making):
+  """Attacks through a model that it trained on its own data alone.
+
+  It holds no copy, so that everybody's but its own counts as the others'.
+
+  Attributes:
+    train: (client, key) to the weights of its model.
+    model: Its architecture; None for the victims'.
+  """
+
+  train: FromData
+  model: FunctionalModel | None = None
+  _made: dict = _nothing_yet()
+
+  name: ClassVar[str] = "surrogate"
+
+  def holdings(self, client, copies, key) -> list[Holding]:
+    """See `Attacker`."""
+    del copies
+    models = (self._once(self.train, client, key),)
+    return [Holding(models, stream=client, model=self.model)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Imitation(_Making):
+  """Makes copies as the defender does, from its own copy and images; attacks through all of them.
+
+  Attributes:
+    make: (client, weights, key) to the weights of a copy, in the defender's way.
+    count: How many it makes; its own copy is one more.
+  """
+
+  make: FromCopy
+  count: int = 4
+  _made: dict = _nothing_yet()
+
+  name: ClassVar[str] = "imitation"
+
+  def __post_init__(self):
+    check_positive(count=self.count)
+
+  def holdings(self, client, copies, key) -> list[Holding]:
+    """See `Attacker`."""
+    made = [
+      self._once(self.make, client, keys.fold(key, number), copies[client])
+      for number in range(self.count)
+    ]
+    return [Holding((copies[client], *made), stream=client)]

@@ -1,0 +1,163 @@
+"""Makes adversarial images of a whole set, in batches, with what an attacker holds."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.attackers.holding import Holding
+from fedsafe_tff.attacks.craft import Crafted, craft_counted
+from fedsafe_tff.attacks.ensemble import Ensemble
+from fedsafe_tff.attacks.registry import ACCESS, ATTACKS
+from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.accuracy import to_float
+from fedsafe_tff.models.functional import FunctionalModel
+
+
+class Crafter:
+  """Compiles every kind of attack once; sizes, steps, weights and keys are arguments."""
+
+  def __init__(
+    self,
+    model: FunctionalModel,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    key: tf.Tensor,
+    batch_size: int = 64,
+  ):
+    """Prepares the images.
+
+    Args:
+      model: The victims' model.
+      images: uint8 [n, h, w, c], or float32 in [0, 1].
+      labels: int32 [n].
+      key: int64 [2], for whatever attacks draw.
+      batch_size: Images at a time.
+    """
+    self._model = model
+    self._images = images
+    self._labels = np.asarray(labels, np.int32)
+    self._key = key
+    self._batch_size = batch_size
+    self._compiled: dict[tuple, Callable] = {}
+
+  def craft(self, held: Holding, spec: AttackSpec) -> tuple[np.ndarray, np.ndarray | None]:
+    """Attacks all images.
+
+    Args:
+      held: The models.
+      spec: The attack.
+
+    Returns:
+      float32 [n, h, w, c] in [0, 1], and queries, int32 [n], or None where none are counted.
+
+    Raises:
+      UserError: The attack needs to see more of the models than the attacker does, or the weights
+        are not the model's.
+    """
+    model = held.model or self._model
+    _refuse_what_does_not_fit(held, spec, model)
+    attack = self._eager(model, held, spec) if spec.from_art else self._graph(model, held, spec)
+    parts = [
+      attack(
+        to_float(self._images[rows]),
+        tf.constant(self._labels[rows]),
+        keys.fold(self._key, keys.EVALUATION, held.stream, rows.start),
+      )
+      for rows in self.batches()
+    ]
+    images = np.concatenate([part.images.numpy() for part in parts])
+    if held.access == "gradients" or parts[0].queries is None:
+      return images, None
+    return images, np.concatenate([part.queries.numpy() for part in parts])
+
+  def batches(self) -> list[slice]:
+    """Rows of the images, batch by batch."""
+    starts = range(0, len(self._images), self._batch_size)
+    return [slice(start, start + self._batch_size) for start in starts]
+
+  def _graph(self, model, held: Holding, spec: AttackSpec) -> Callable[..., Crafted]:
+    """One compiled function per kind of attack; eps and step are arguments of it."""
+    kind = dataclasses.replace(spec, eps=0.0, step_size=0.0)
+    single = len(held.models) == 1 and held.redraw is None
+    form = (kind, id(model), single or (held.redraw, held.draws))
+    if form not in self._compiled:
+
+      def attack(weights, x, y, eps, step_size, key) -> Crafted:
+        models = _models(model, weights, held)
+        return craft_counted(models, x, y, kind, key, eps=eps, step_size=step_size)
+
+      specs = model.weight_specs()
+      if not single:
+        specs = tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in specs)
+      self._compiled[form] = tf.function(
+        attack,
+        input_signature=[
+          specs,
+          tf.TensorSpec([None, *model.input_shape], tf.float32),
+          tf.TensorSpec([None], tf.int32),
+          tf.TensorSpec([], tf.float32),
+          tf.TensorSpec([], tf.float32),
+          keys.SPEC,
+        ],
+      )
+    weights = held.models[0] if single else _stacked(held.models)
+    eps, step_size = (tf.constant(v, tf.float32) for v in (spec.eps, spec.effective_step_size))
+    compiled = self._compiled[form]
+    return lambda x, y, key: compiled(weights, x, y, eps, step_size, key)
+
+  def _eager(self, model, held: Holding, spec: AttackSpec) -> Callable[..., Crafted]:
+    if len(held.models) == 1 and held.redraw is None:
+      form = ("logits", id(model))
+      if form not in self._compiled:
+        images = tf.TensorSpec([None, *model.input_shape], tf.float32)
+        self._compiled[form] = tf.function(
+          lambda weights, images: model.apply(weights, images),
+          input_signature=[model.weight_specs(), images],
+        )
+      logits, weights = self._compiled[form], held.models[0]
+
+      def models(images):
+        return logits(weights, images)
+    else:
+      models = _models(model, _stacked(held.models), held)
+    return lambda x, y, key: craft_counted(models, x, y, spec, key, access=held.access)
+
+
+def _models(model: FunctionalModel, weights, held: Holding):
+  """What an attack climbs: a logits function, or several models as one."""
+  if len(held.models) == 1 and held.redraw is None:
+    return lambda images: model.apply(weights, images)
+  return Ensemble(
+    lambda weights, images: model.apply(weights, images),
+    weights,
+    model.num_classes,
+    held.redraw,
+    held.draws if held.redraw is not None else 1,
+  )
+
+
+def _stacked(models: Sequence) -> tuple[tf.Tensor, ...]:
+  return tuple(tf.stack(list(tensors)) for tensors in zip(*models))
+
+
+def _refuse_what_does_not_fit(held: Holding, spec: AttackSpec, model: FunctionalModel) -> None:
+  if not spec.from_art:  # ART's attacks say themselves what they can't attack
+    needs = ATTACKS[spec.name].needs
+    if ACCESS.index(needs) < ACCESS.index(held.access):
+      raise UserError(
+        f"attack {spec.name} needs {needs}, but a black box tells {held.access} alone: choose "
+        f"{'square, ' if held.access == 'scores' else ''}art:HopSkipJump or art:BoundaryAttack"
+      )
+  specs = model.weight_specs()
+  for weights in held.models:
+    shapes = [tuple(w.shape) for w in weights]
+    if shapes != [tuple(s.shape) for s in specs]:
+      raise UserError(
+        f"weights of shapes {shapes} are not those of model {model.name}: "
+        f"{[tuple(s.shape) for s in specs]} are needed"
+      )

@@ -1,0 +1,133 @@
+"""What came of an attack, adversary by victim by image."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedsafe_tff.attacks.spec import AttackSpec
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttackResult:
+  """One attack at one size under one attacker; rows are adversaries, columns victims.
+
+  Attributes:
+    spec: The attack; the first of several for the worst of them.
+    flipped: bool [N, N, n], whether the label that the victim predicts changes.
+    right: bool [N, N, n], whether the victim still predicts the true label, or does now.
+    clean_right: bool [N, n], whether it does on the clean image.
+    outside: bool [N, N], whether the attacker does not hold the victim's copy; *avg* is over these.
+    random_noise_flip: [N] share of labels that random noise of the same size changes.
+    zero_gradient: [N] share of images whose input gradient is zero everywhere (masking).
+    attacker: Its name.
+    queries: int [N, N, n], how often the victim was asked; None for an attacker that does not ask.
+    specs: All attacks that took part; (spec,) unless it is the worst of several.
+    predicted: int32 [N, N, n] the victim's labels on the attacked images; None for the worst of
+      several, which has none of its own.
+    clean_predicted: int32 [N, n] each copy's labels on the clean images, or None.
+  """
+
+  spec: AttackSpec
+  flipped: np.ndarray
+  right: np.ndarray
+  clean_right: np.ndarray
+  outside: np.ndarray
+  random_noise_flip: np.ndarray
+  zero_gradient: np.ndarray
+  attacker: str = "own_copy"
+  queries: np.ndarray | None = None
+  specs: tuple[AttackSpec, ...] = ()
+  predicted: np.ndarray | None = None
+  clean_predicted: np.ndarray | None = None
+
+  def __post_init__(self):
+    if not self.specs:
+      object.__setattr__(self, "specs", (self.spec,))
+
+  @property
+  def flip(self) -> np.ndarray:
+    """[N, N] share of all images whose predicted label changes (Eq. 11)."""
+    return self.flipped.mean(axis=-1)
+
+  @property
+  def flip_correct(self) -> np.ndarray:
+    """[N, N] the same among the images that the victim classifies correctly; NaN without any."""
+    made = np.full(self.flipped.shape[:2], np.nan)
+    for victim, correct in enumerate(self.clean_right):
+      if correct.any():
+        made[:, victim] = self.flipped[:, victim, correct].mean(axis=-1)
+    return made
+
+  @property
+  def accuracy(self) -> np.ndarray:
+    """[N, N] the victim's accuracy on the attacked images (robust accuracy)."""
+    return self.right.mean(axis=-1)
+
+  @property
+  def clean_accuracy(self) -> np.ndarray:
+    """[N] accuracy of each copy on clean images."""
+    return self.clean_right.mean(axis=-1)
+
+  def summary(self) -> dict[str, float | str | None]:
+    """The entry of this attack in `evaluation.json`; None where there is no other client."""
+    return {
+      "attack": self.spec.name,
+      "eps": self.spec.eps,
+      "clean_accuracy": _mean(self.clean_accuracy),
+      "asr_self": self_mean(self.flip),
+      "asr_avg": _mean(self.flip[self.outside]),
+      "asr_self_correct": self_mean(self.flip_correct),
+      "asr_avg_correct": _mean(self.flip_correct[self.outside]),
+      "attack_accuracy_self": self_mean(self.accuracy),
+      "attack_accuracy_avg": _mean(self.accuracy[self.outside]),
+      "random_noise_flip_rate": _mean(self.random_noise_flip),
+      "zero_gradient_share": _mean(self.zero_gradient),
+    }
+
+  def rows(self) -> list[dict[str, float | int | str]]:
+    """A row of `transfer_matrix.csv` per pair."""
+    count = len(self.flip)
+    flip, flip_correct, accuracy = self.flip, self.flip_correct, self.accuracy
+    return [
+      {
+        "attack": self.spec.name,
+        "eps": self.spec.eps,
+        "adversary": adversary,
+        "victim": victim,
+        "asr": float(flip[adversary, victim]),
+        "asr_correct": float(flip_correct[adversary, victim]),
+        "attack_accuracy": float(accuracy[adversary, victim]),
+      }
+      for adversary in range(count)
+      for victim in range(count)
+    ]
+
+
+def _mean(values: np.ndarray) -> float | None:
+  finite = values[np.isfinite(values)]
+  return float(finite.mean()) if finite.size else None
+
+
+def self_mean(matrix: np.ndarray) -> float | None:
+  """Mean of the diagonal: attacks on the adversary's own model."""
+  return _mean(np.diag(matrix))
+
+
+def other_mean(matrix: np.ndarray, colluders: int = 1) -> float | None:
+  """Mean over attacks on clients outside of the coalition; None where there are none."""
+  count = len(matrix)
+  return _mean(matrix[outsiders([coalition(client, colluders, count) for client in range(count)])])
+
+
+def coalition(adversary: int, colluders: int, count: int) -> list[int]:
+  """The clients that pool their copies: the adversary and those after it, in a ring."""
+  return [(adversary + step) % count for step in range(colluders)]
+
+
+def outsiders(insiders: Sequence[Sequence[int]]) -> np.ndarray:
+  """Whether a victim is none of an adversary's insiders, which are given by adversary: [N, N]."""
+  made = np.ones([len(insiders)] * 2, bool)
+  for adversary, members in enumerate(insiders):
+    made[adversary, list(members)] = False
+  return made
