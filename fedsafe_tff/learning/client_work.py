@@ -3,17 +3,16 @@
 import collections
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.learning import types
+from fedsafe_tff.learning import measure, types
 from fedsafe_tff.learning.clients import Batches, Clients
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.training.copies import Copies
 from fedsafe_tff.training.gradients import LocalGradient, Plain
-from fedsafe_tff.training.local import METRICS, local_update
+from fedsafe_tff.training.local import local_update
 from fedsafe_tff.training.schedules import Schedule
 from fedsafe_tff.training.upload import Upload
 
@@ -88,7 +87,7 @@ def build_client_work(
   def initial_state():
     start = collections.OrderedDict(
       optimizer=tf.nest.map_structure(tf.convert_to_tensor, own_hparams),
-      attack_eps=tf.constant(gradient.attack_eps, tf.float32),
+      attack_eps=tf.constant(getattr(gradient, "attack_eps", 0.0), tf.float32),
     )
     return collections.OrderedDict(
       round=tf.constant(0),
@@ -136,7 +135,7 @@ def build_client_work(
   )
   def next_round(state, received, arguments):
     result, told = tff.federated_map(work, (tff.federated_broadcast(state), received, arguments))
-    measurements = tff.federated_map(summary, _collect(told))
+    measurements = tff.federated_map(measure.summary, measure.collect(told))
     return tff.templates.MeasuredProcessOutput(
       tff.federated_map(next_state, state), result, measurements
     )
@@ -195,7 +194,7 @@ def start_from_copies(
   @tff.tensorflow.computation(sent_type, id_type)
   def copy_for(sent, client):
     key = keys.fold(sent["key"], client.get_single_element())
-    copy = copies(tuple(sent["weights"].trainable), key)
+    copy = tuple(copies(tuple(sent["weights"].trainable), key))
     return tff.learning.models.ModelWeights(copy, sent["weights"].non_trainable)
 
   @tff.federated_computation(
@@ -214,70 +213,4 @@ def start_from_copies(
     next_round,
     get_hparams_fn=client_work.get_hparams,
     set_hparams_fn=client_work.set_hparams,
-  )
-
-
-_TOLD = tff.StructType(
-  [("client", types.CLIENT), ("metrics", tff.TensorType(np.float32, [len(METRICS)]))]
-)
-_TABLE = tff.StructType(
-  [
-    ("client", tff.TensorType(np.int32, [None])),
-    ("metrics", tff.TensorType(np.float32, [None, len(METRICS)])),
-  ]
-)
-
-
-def _collect(told: tff.Value) -> tff.Value:
-  """A row for each client, at the server, in the order of the clients."""
-
-  def joined(table, clients, metrics):
-    return collections.OrderedDict(
-      client=tf.concat([table["client"], clients], 0),
-      metrics=tf.concat([table["metrics"], metrics], 0),
-    )
-
-  @tff.tensorflow.computation
-  def zero():
-    return collections.OrderedDict(
-      client=tf.zeros([0], tf.int32), metrics=tf.zeros([0, len(METRICS)])
-    )
-
-  @tff.tensorflow.computation(_TABLE, _TOLD)
-  def accumulate(table, row):
-    return joined(table, [row["client"]], [row["metrics"]])
-
-  @tff.tensorflow.computation(_TABLE, _TABLE)
-  def merge(left, right):
-    return joined(left, right["client"], right["metrics"])
-
-  @tff.tensorflow.computation(_TABLE)
-  def report(table):
-    return table
-
-  return tff.federated_aggregate(told, zero(), accumulate, merge, report)
-
-
-@tff.tensorflow.computation(_TABLE)
-def summary(table):  # noqa: ANN201
-  """Measurements of a round from its table; two clients of one identifier end it."""
-  ids = table["client"]
-  unique = tf.size(tf.unique(ids)[0])
-  same = tf.debugging.assert_equal(
-    unique,
-    tf.size(ids),
-    message="two clients have the same identifier: each needs one of its own",
-  )
-  with tf.control_dependencies([same]):
-    metrics = tf.identity(table["metrics"])
-  column = {name: metrics[:, index] for index, name in enumerate(METRICS)}
-  examples = tf.reduce_sum(column["num_examples"])
-  share = column["num_examples"] / examples
-  train = collections.OrderedDict(
-    loss=tf.reduce_sum(share * column["loss"]),
-    accuracy=tf.reduce_sum(share * column["accuracy"]),
-    num_examples=examples,
-  )
-  return collections.OrderedDict(
-    train=train, clients=collections.OrderedDict(client=ids, metrics=metrics)
   )

@@ -71,16 +71,13 @@ def build_copy_distribution(
   """
   if downlink not in DOWNLINKS:
     raise UserError(f"downlink {downlink!r} is unknown: choose {' or '.join(DOWNLINKS)}")
-
   make = Noise(0.0) if copies is None else copies
   # Drawn here, once: the computations below are traced when it suits TFF.
   noise_key = types.noise_key(noise_seed, seed, noisy=copies is not None).numpy()
 
   @tff.tensorflow.computation
   def initial_state():
-    return collections.OrderedDict(
-      round=tf.constant(0), noise_key=tf.constant(noise_key)
-    )
+    return collections.OrderedDict(round=tf.constant(0), noise_key=tf.constant(noise_key))
 
   state_type = initial_state.type_signature.result
   sent_type = tff.StructType([("weights", weights_type), ("key", types.KEY)])
@@ -99,7 +96,7 @@ def build_copy_distribution(
 
   @tff.tensorflow.computation(sent_type, types.CLIENT)
   def copy_for(sent, client):
-    copy = make(tuple(sent["weights"].trainable), keys.fold(sent["key"], client))
+    copy = tuple(make(tuple(sent["weights"].trainable), keys.fold(sent["key"], client)))
     return tff.learning.models.ModelWeights(copy, sent["weights"].non_trainable)
 
   @tff.tensorflow.computation(tff.SequenceType(weights_type))

@@ -57,7 +57,7 @@ class FedSafeProcess(_templates.LearningProcess):
 def build_fed_safe(
   model_fn: Any,
   *,
-  client_optimizer: tff.learning.optimizers.Optimizer,
+  client_optimizer: tff.learning.optimizers.Optimizer | None = None,
   server_optimizer: tff.learning.optimizers.Optimizer | None = None,
   clients: Clients = Batches(),
   gradient: LocalGradient = Plain(),
@@ -101,19 +101,33 @@ def build_fed_safe(
     seed: Of everything random but the noise.
     noise_seed: Of the noise on uploads and copies; None draws it from the system's entropy where
       there is any, so that nobody can guess and subtract it.
-    distributor: A stage in the place of ours.
-    client_work: A stage in the place of ours.
-    finalizer: A stage in the place of ours, adaptation included.
+    distributor: A stage in the place of ours; it leaves no use for `copies`.
+    client_work: A stage in the place of ours; of the local options only `upload.kind` still counts.
+    finalizer: A stage in the place of ours, server optimizer and adaptation included.
 
   Raises:
     TypeError: A model, an optimizer, an aggregator or a stage that is none.
     UserError: Settings that don't go together, or a model that can't be used.
   """
+  _check_beside("distributor", distributor, copies=copies)
+  _check_beside(
+    "client_work",
+    client_work,
+    client_optimizer=client_optimizer,
+    gradient=None if gradient == Plain() else gradient,
+    gradient_clip=gradient_clip or None,
+    client_learning_rate_fn=client_learning_rate_fn,
+    attack_eps_fn=attack_eps_fn,
+    upload=None if upload == Upload(upload.kind) else upload,
+  )
+  _check_beside(
+    "finalizer", finalizer, server_optimizer=server_optimizer, adaptation=adaptation,
+    adaptation_data=adaptation_data, adapt_when=adapt_when,
+  )
   model = as_functional_model(model_fn)
   weights_type = types.weights_type(model)
-  for name, optimizer in (("client", client_optimizer), ("server", server_optimizer)):
-    if optimizer is not None or name == "client":
-      check_optimizer(f"{name}_optimizer", optimizer)
+  if server_optimizer is not None:
+    check_optimizer("server_optimizer", server_optimizer)
   if noise_seed is None:
     noise_seed = keys.drawn_seed() if upload.sigma or copies is not None else 0
   if copies_in_rounds and copies is None:
@@ -177,6 +191,13 @@ def build_fed_safe(
     distribute=_build_distribute(process, distributor),
     adapt=_build_adapt(process, finalizer),
   )
+
+
+def _check_beside(stage: str, given: Any, **options: Any) -> None:
+  """Refuses options that a stage of the user's own leaves without effect."""
+  idle = [name for name, value in options.items() if value is not None]
+  if given is not None and idle:
+    raise UserError(f"{idle[0]} has no effect beside a {stage} of your own: build it into that")
 
 
 def _state_type(process: _templates.LearningProcess) -> tff.FederatedType:

@@ -20,11 +20,8 @@ from fedsafe_tff.training.steps import training_gradient
 class LocalGradient(Protocol):
   """What local training asks of a gradient.
 
-  Attributes:
-    attack_eps: Perturbation size in pixels of [0, 1] that it begins with; 0 for none.
+  One that has `attack_eps`, in pixels of [0, 1], gets that size where no schedule gives another.
   """
-
-  attack_eps: float
 
   def __call__(
     self,
@@ -53,8 +50,6 @@ class LocalGradient(Protocol):
 @dataclasses.dataclass(frozen=True)
 class Plain:
   """The gradient of the mean loss on the batch as it is (Eq. 1)."""
-
-  attack_eps: float = 0.0
 
   def __call__(self, model, weights, x, y, *, key, step, attack_eps):  # noqa: ANN204
     """See `LocalGradient`."""

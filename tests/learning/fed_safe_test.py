@@ -10,18 +10,21 @@ from fedsafe_tff.data.shard_reader import read_named
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import baselines
 from fedsafe_tff.learning.aggregation import build_aggregator
+from fedsafe_tff.learning.client_work import build_client_work
 from fedsafe_tff.learning.clients import Shards, with_ids
 from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.training import schedules
 from fedsafe_tff.training.adaptation import Adaptation, adapt
 from fedsafe_tff.training.copies import Noise, noisy_copy
 from fedsafe_tff.training.local import METRICS, local_update
+from fedsafe_tff.training.steps import training_gradient
 from fedsafe_tff.training.upload import Upload
 from tests import small
 
 MODEL = small.model()
 SGD = tff.learning.optimizers.build_sgdm
 IDS = [0, 1, 2]
+STAGE = object()  # whatever it is, options that it leaves idle are told before
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +352,41 @@ def test_a_stage_of_tffs_in_the_place_of_ours(runtime, shard_store):
   same(runtime.call(process.distribute, state, IDS).trainable, weights(state))
 
 
+def test_stages_of_ours_built_by_themselves_are_those_that_are_built_in(runtime, shard_store):
+  clients = Shards(small.read_shards(shard_store), batch_size=8)
+  upload = Upload("weights", sigma=0.01)
+  work = build_client_work(
+    MODEL, SGD(0.05), clients=clients, upload=upload, seed=5, noise_seed=6
+  )
+  process = build_fed_safe(
+    MODEL, client_work=work, clients=clients, upload=Upload("weights"), seed=5
+  )
+  mine, _ = rounds(runtime, process, 1)
+  expected, _ = rounds(runtime, build(shard_store, upload=upload), 1)
+  same(weights(mine), weights(expected))
+
+
+def test_parts_may_be_functions(runtime, shard_store):
+  def halved(model, values, x, y, *, key, step, attack_eps):
+    logits, losses, gradients = training_gradient(model, values, x, y, key)
+    return logits, losses, [0.5 * g for g in gradients]
+
+  model = small.linear()
+
+  def moved(rate, **parts):
+    process = build_fed_safe(
+      model, client_optimizer=SGD(rate), clients=Shards(small.read_shards(shard_store)), **parts
+    )
+    before = runtime.call(process.initialize)
+    after, _ = runtime.call(process.next, before, IDS)
+    return process, after, [a - b for a, b in zip(weights(after), weights(before))]
+
+  process, state, half = moved(0.1, gradient=halved, copies=lambda w, key: [2.0 * t for t in w])
+  same(half, moved(0.05)[2], atol=1e-6)
+  copies = runtime.call(process.distribute, state, IDS)
+  same(copies[1].trainable, [2.0 * w for w in weights(state)])
+
+
 def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
   process = build(shard_store)
   state = runtime.call(process.initialize)
@@ -371,6 +409,13 @@ def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
      UserError, r"shape \[3, 8, 8, 1\], but the model takes"),
     ({"copies_in_rounds": True}, UserError, "needs copies"),
     ({"copies": Noise(0.1), "downlink": "post"}, UserError, "select or map"),
+    ({"distributor": STAGE, "copies": Noise(0.1)}, UserError, "copies has no effect beside a dist"),
+    ({"client_work": STAGE}, UserError, "client_optimizer has no effect beside a client_work"),
+    ({"client_work": STAGE, "client_optimizer": None, "gradient_clip": 1.0}, UserError,
+     "gradient_clip has no effect"),
+    ({"client_work": STAGE, "client_optimizer": None, "upload": Upload("weights", sigma=0.1)},
+     UserError, "upload has no effect"),
+    ({"finalizer": STAGE, "server_optimizer": SGD(1.0)}, UserError, "server_optimizer has no eff"),
     ({"client_learning_rate_fn": 0.1}, TypeError, "must be a function of the round, found float"),
   ],
 )
