@@ -108,7 +108,7 @@ def test_the_archive_is_found_by_the_names_that_it_was_written_with(archive):
     elif rest[0] == "evaluations":
       config = _config(content["config"])
       assert identity.old_training_name(config) == training
-      assert rest[1] == f"{identity.digest(config, **identity.old_facts(config))}.json"
+      assert rest[1] == f"{identity.old_digest(config)}.json"
       found += 1
   assert found > 400
 

@@ -10,6 +10,7 @@ import pathlib
 import sys
 import sysconfig
 import types
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.models import registry
 from fedsafe_tff.models.functional import FunctionalModel
 
+_OURS = __name__.partition(".")[0]
 _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
@@ -37,7 +39,9 @@ def fingerprint(name: str, *, input_shape: tuple[int, int, int], num_classes: in
     UserError: The name can't be resolved.
   """
   if name in registry.MODELS:
-    return ""
+    module = sys.modules[registry.MODELS[name].__module__]
+    digest = hashlib.sha256(name.encode())
+    return "" if _package(module.__name__) == _OURS else _with_sources(digest, module)
   module, build = registry.load_function(name)
   function = name.rpartition(":")[2]
   digest = hashlib.sha256(f"{function} {tuple(input_shape)} {num_classes}".encode())
@@ -49,6 +53,10 @@ def fingerprint(name: str, *, input_shape: tuple[int, int, int], num_classes: in
     same = first.shape == second.shape and first.tobytes() == second.tobytes()
     digest.update(f"/{index} {first.dtype}{first.shape}{same}".encode())
     digest.update(first.tobytes() if same else b"")
+  return _with_sources(digest, module)
+
+
+def _with_sources(digest: Any, module: types.ModuleType) -> str:
   for file, source in sorted(_sources(module).items()):
     digest.update(f"/{file} {len(source)} ".encode())
     digest.update(source)
@@ -85,12 +93,16 @@ def _sources(root: types.ModuleType) -> dict[str, bytes]:
 
 def _is_users(name: str, file: str, root: str) -> bool:
   """Whether a module is the user's: of the package of `root`, or neither installed nor ours."""
-  package = name.partition(".")[0]
-  if package == root.partition(".")[0]:
+  package = _package(name)
+  if package == _package(root):
     return True
   folders = [pathlib.Path(sysconfig.get_path(kind)) for kind in _INSTALLED]
   installed = any(pathlib.Path(file).is_relative_to(folder) for folder in folders)
-  return not installed and package != __name__.partition(".")[0]
+  return not installed and package != _OURS
+
+
+def _package(name: str) -> str:
+  return name.partition(".")[0]
 
 
 def _imported(source: bytes, module: types.ModuleType) -> list[str]:

@@ -72,9 +72,9 @@ class Cache:
     self, config: Config, kind: str, stage: Config, suffix: str, **more: Any
   ) -> pathlib.Path:
     folder = self.training(config)
-    if folder == self.old_training(config):
-      more |= identity.old_facts(stage)
-    return folder / kind / f"{identity.digest(stage, **more)}{suffix}"
+    is_old = folder == self.old_training(config)
+    digest = identity.old_digest if is_old else identity.digest
+    return folder / kind / f"{digest(stage, **more)}{suffix}"
 
   def adapted(self, config: Config) -> pathlib.Path:
     """File of the adapted global model; facts about it lie beside it, as JSON."""

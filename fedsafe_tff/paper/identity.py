@@ -46,8 +46,11 @@ def evaluation_config(config: Config, eps: float) -> Config:
 
 def digest(config: Config, **more: Any) -> str:
   """Hash of the settings that change results, and of `more`."""
-  text = json.dumps(config.identity() | more, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+  return _hash(config.identity() | more)
+
+
+def _hash(facts: dict[str, Any]) -> str:
+  return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def training_name(config: Config, inputs: str = "") -> str:
@@ -65,14 +68,19 @@ def training_name(config: Config, inputs: str = "") -> str:
 def old_training_name(config: Config) -> str:
   """Its name before the identity of images and model was a part of it."""
   wanted = training_config(config)
-  return f"{_label(wanted)}-{digest(wanted, **old_facts(wanted))}"
+  return f"{_label(wanted)}-{old_digest(wanted)}"
 
 
-def old_facts(config: Config) -> dict[str, str]:
-  """What hashes of settings held of the images before: the folder of a user's own, as resolved."""
+def old_digest(config: Config, **more: Any) -> str:
+  """What `digest` was at that time, when noise followed the seed.
+
+  It held the folder of a user's own images; that of a public data set might move.
+  """
+  settings = {name: value for name, value in config.identity().items() if name != "noise_seed"}
+  folder = "folder" if config.data_dir and config.dataset == "pathology" else ""
   if config.dataset in ("image_folder", "npz"):
-    return {"data": str(pathlib.Path(config.data_dir).expanduser().resolve())}
-  return {"data": "folder" if config.data_dir and config.dataset == "pathology" else ""}
+    folder = str(pathlib.Path(config.data_dir).expanduser().resolve())
+  return _hash(settings | {"data": folder} | more)
 
 
 def _label(config: Config) -> str:

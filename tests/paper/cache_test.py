@@ -62,8 +62,7 @@ def make_old(cache, cell, eps):
   stored = read_json(file)
   del stored["identity"]
   file.unlink()
-  name = identity.digest(stage, **identity.old_facts(stage))
-  write_json(old / "evaluations" / f"{name}.json", stored)
+  write_json(old / "evaluations" / f"{identity.old_digest(stage)}.json", stored)
   return old
 
 

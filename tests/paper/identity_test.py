@@ -81,6 +81,10 @@ def test_names_of_old_caches_stay_known():
   assert name(config(dataset="brain_tumor", data_dir="/a", task="glioma", rounds=5)) == (
     "glioma-seed0-8f7d7a4a5932"
   )
+  noised = config(defense="distributed_noise", noise_seed=3, uplink_sigma=0.1)
+  unseeded = dataclasses.replace(noised, noise_seed=-1)  # as there was no such setting
+  assert name(noised) == name(unseeded)
+  assert identity.old_digest(noised) == identity.old_digest(unseeded) != identity.digest(noised)
 
 
 def test_a_changed_default_is_noticed_and_a_new_setting_is_not():

@@ -19,7 +19,7 @@ from tests.paper import synthetic
 
 SETTINGS = {
   "image_size": 16, "conv_widths": "4,4,4,4,8,8", "dense_widths": "8,8,8,8", "rounds": 2,
-  "min_client_images": 1,
+  "min_client_images": 1, "noise_seed": 0,
 }  # fmt: skip
 
 
