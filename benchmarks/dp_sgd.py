@@ -11,7 +11,7 @@ least* is the ratio of the least times, which other programs on the machine dist
 from collections.abc import Sequence
 
 from benchmarks import options
-from experiments import main
+from fedsafe_tff.commands import main
 
 _PLAIN, _ADVERSARIAL = "plain", "adversarial, {} steps"
 _OTHERS = ("vectorized_map", "tensorflow_privacy")

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from fedsafe_tff import keys
-from fedsafe_tff.client_work import training_gradient
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.privacy.audit.inversion import invert, similarity
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
+from fedsafe_tff.training.steps import training_gradient
 
 SHAPE = (12, 12, 1)
 
