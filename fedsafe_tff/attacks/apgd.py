@@ -75,7 +75,8 @@ def checkpoints(steps: int) -> list[int]:
   shares = [0.0, 0.22]
   while shares[-1] < 1.0:
     shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-  return sorted({math.ceil(share * steps) for share in shares[1:] if share < 1.0})
+  # Rounded first: 0.57 * 100 is a little more than 57 in floating point.
+  return sorted({math.ceil(round(share * steps, 6)) for share in shares[1:] if share < 1.0})
 
 
 class _State(NamedTuple):

@@ -152,24 +152,37 @@ def _auto_attack_of_two(classifier, arguments) -> list:
 
 def _logits_fn(models: Models, key) -> Callable[[tf.Tensor], tf.Tensor]:
   """A compiled function, of which ART may take gradients without any of the weights."""
-  if isinstance(models, Ensemble):
 
-    def logits_fn(x):
-      return models.logits(x, key)
-  else:
-    logits_fn = models
-  forward = tf.function(logits_fn, reduce_retracing=True)
-
-  @tf.function(reduce_retracing=True)
-  def backward(x, upstream):
+  def upstream_gradient(logits_fn, x, upstream):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(x)
       logits = logits_fn(x)
     return tape.gradient(logits, x, upstream, tf.UnconnectedGradients.ZERO)
 
+  if isinstance(models, Ensemble):
+
+    def logits(x):
+      return models.logits(x, key)
+
+    # The gradient of each model, not of the loop over them, which takes long to build.
+    def gradient(x, upstream):
+      return models.average(
+        lambda logits_fn: upstream_gradient(logits_fn, x, upstream), tf.zeros_like(x), key
+      )
+  else:
+    logits = models
+
+    def gradient(x, upstream):
+      return upstream_gradient(models, x, upstream)
+
+  forward, backward = (tf.function(f, reduce_retracing=True) for f in (logits, gradient))
+
   @tf.custom_gradient
   def differentiable(x):
-    return forward(x), lambda upstream: backward(x, upstream)
+    # Behind stops ART's tapes, persistent ones too, see no function that they would prepare to
+    # differentiate once more, at length.
+    x = tf.stop_gradient(x)
+    return forward(x), lambda upstream: backward(x, tf.stop_gradient(upstream))
 
   return lambda x: differentiable(tf.convert_to_tensor(x, tf.float32))
 
@@ -211,17 +224,26 @@ def _black_box(answer: _Answer, x, classes: int):
   )
 
 
+class _SeededState(np.random.RandomState):
+  """HopSkipJump and the boundary attack make generators without a seed: one is drawn for them."""
+
+  def __init__(self, seed=None):
+    super().__init__(np.random.randint(2**32, dtype=np.uint32) if seed is None else seed)
+
+
 @contextlib.contextmanager
 def _seeded(key: tf.Tensor) -> Iterator[None]:
-  before = random.getstate(), np.random.get_state()
+  before = random.getstate(), np.random.get_state(), np.random.RandomState
   words = np.asarray(key).view(np.uint32)
   random.seed(words.tobytes())
   np.random.seed(words)
+  np.random.RandomState = _SeededState
   try:
     yield
   finally:
     random.setstate(before[0])
     np.random.set_state(before[1])
+    np.random.RandomState = before[2]
 
 
 @contextlib.contextmanager

@@ -21,8 +21,9 @@ def margin(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   Unlike cross-entropy it does not go flat where the model is sure.
   """
   of_label = tf.one_hot(labels, tf.shape(logits)[-1], on_value=True, off_value=False, dtype=tf.bool)
-  other = tf.reduce_max(tf.where(of_label, -float("inf"), logits), axis=-1)
-  return other - tf.reduce_sum(tf.where(of_label, logits, 0.0), axis=-1)
+  lowest = tf.constant(-float("inf"), logits.dtype)
+  other = tf.reduce_max(tf.where(of_label, lowest, logits), axis=-1)
+  return other - tf.reduce_sum(tf.where(of_label, logits, tf.zeros_like(logits)), axis=-1)
 
 
 def dlr(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
