@@ -4,11 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow_federated as tff
 
-from fedsafe_tff import aggregation, algorithm, client_work
+from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.privacy import accounting, calibration
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.training.local import METRICS
+from fedsafe_tff.training.upload import Upload
 from tests import small
 from tests.oracle import equations, twin
 
@@ -32,21 +36,19 @@ def by_hand():
 def aggregate(runtime, folder, *, clip_norm=0.0, sigma=0.0):
   """The global model after a round."""
   store = small.store(folder)
-  computations = algorithm.build_fedsafe(
+  process = build_fed_safe(
     twin.model(small.SHAPE, CLASSES, START),
-    shard_dir=store.directory,
-    num_clients=3,
-    work=client_work.ClientWork(
-      epochs=2, batch_size=8, shuffle=False, clip_norm=clip_norm, uplink_sigma=sigma
-    ),
-    aggregator=aggregation.build_aggregator("mean"),
-    server_images=store.sizes["adaptation"],
+    client_optimizer=tff.learning.optimizers.build_sgdm(RATE),
+    clients=Shards(small.read_shards(store), batch_size=8, epochs=2, shuffle=False),
+    upload=Upload("weights", clip_norm, sigma),
     seed=8,
+    noise_seed=8,
   )
-  control = algorithm.control(adapt=False, learning_rate=RATE)
-  state = runtime.call(computations.initialize)
-  state, metrics = runtime.call(computations.next, state, control, [0, 1, 2])
-  return [np.asarray(w, np.float64) for w in state["weights"]], metrics["clients"]
+  output = runtime.call(process.next, runtime.call(process.initialize), [0, 1, 2])
+  told = output.metrics["client_work"]["clients"]
+  weights = output.state.global_model_weights.trainable
+  rows = np.asarray(told["metrics"])[np.argsort(told["client"])]
+  return [np.asarray(w, np.float64) for w in weights], rows
 
 
 def same(left, right, atol=2e-5):
@@ -68,9 +70,9 @@ def test_clipped_to_c_and_then_averaged(runtime, tmp_path, by_hand):
   found, metrics = aggregate(runtime, tmp_path, clip_norm=most)
   clipped = [equations.clip(upload, most) for upload in by_hand]
   same(found, equations.weighted_mean(clipped, small.SIZES))
-  column = client_work.METRICS.index("norm")
+  column = METRICS.index("norm")
   np.testing.assert_allclose(metrics[:, column], list(map(equations.norm, by_hand)), rtol=1e-5)
-  assert metrics[:, client_work.METRICS.index("clipped")].sum() == 2
+  assert metrics[:, METRICS.index("clipped")].sum() == 2
 
 
 def test_noise_of_sigma_on_every_upload(runtime, tmp_path, by_hand):

@@ -1,5 +1,7 @@
 """A run whose clients are hospitals, one of which nobody learns from."""
 
+import re
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -70,7 +72,8 @@ def test_the_report_names_sites_and_what_was_left_out_and_no_patient(done):
   assert "Clients are sites: 0 North, 1 South." in page and "notes.txt" in page
   for file in done.rglob("*"):
     if file.is_file() and file.suffix in (".json", ".csv", ".html"):
-      assert "Doe" not in file.read_text()
+      # Pictures apart, whose base64 may spell anything.
+      assert "Doe" not in re.sub(r"data:image/[^\"')]*", "", file.read_text())
 
 
 def test_the_manifest_adds_up(done):
