@@ -41,7 +41,6 @@ SERVER_STREAM = 12
 POISSON = 31
 GRADIENT_NOISE = 32
 CLIP_NOISE = 33
-CANARY = 34
 
 
 def root(seed: int) -> tf.Tensor:

@@ -29,7 +29,7 @@ def assert_distinct(made):
 
 
 def test_no_two_purposes_share_a_number():
-  assert len(PURPOSES) == 12 and len(set(PURPOSES.values())) == len(PURPOSES)
+  assert len(PURPOSES) == 15 and len(set(PURPOSES.values())) == len(PURPOSES)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_purposes_rounds_and_clients_all_have_keys_of_their_own():
     for path in itertools.product(*[sorted(PURPOSES.values()), range(4), range(4)][:length])
   ]
   made = {tuple(keys.fold(root, *path).numpy()) for path in paths}
-  assert len(made) == len(paths) == 12 * (1 + 4 + 16)
+  assert len(made) == len(paths) == 15 * (1 + 4 + 16)
   assert tuple(root.numpy()) not in made
 
 
