@@ -5,9 +5,10 @@ import math
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy import calibration
-from fedsafe_tff.privacy.accountant import Release, account, calibrate
+from fedsafe_tff.privacy.accountant import Release, account
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
 from fedsafe_tff.privacy.mechanisms.registry import MECHANISMS, build_mechanism
+from fedsafe_tff.privacy.solving import calibrate
 
 
 @dataclasses.dataclass(frozen=True)

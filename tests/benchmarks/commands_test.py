@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from benchmarks import measure
+from benchmarks.dp_sgd import dp_sgd
 from benchmarks.fedavg_round import fedavg_round
 from benchmarks.gpu import gpu
 from benchmarks.peers import compare
@@ -143,3 +144,13 @@ def test_gpu_on_cpu_devices(page):
     *("--clients=2", "--images_per_client=6", "--dtypes=float32", "--without_gpu"),
   )
   assert "over bare loop, float32" in text and "**No GPU**" in text
+
+
+def test_dp_sgd(page):
+  rows = _table(page(dp_sgd, "--attack_steps=1", "--others=vectorized_map"), "gradient")
+  assert rows.pop("gradient") == ["ms", "ratio", "of least"]
+  rows.pop("---")
+  assert list(rows) == [
+    "plain", "private", "adversarial, 1 steps", "private, adversarial, 1 steps", "vectorized_map",
+  ]
+  assert rows["plain"][1] == "1.00 (1.00-1.00)" == rows["adversarial, 1 steps"][1]

@@ -4,8 +4,9 @@ TFF divides the noised sum by the number of clients; all count alike.
 """
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.privacy.accountant import Release, calibrate
+from fedsafe_tff.privacy.accountant import Release
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
+from fedsafe_tff.privacy.solving import calibrate
 
 _SEES = "the server sees every upload as it is"
 _UNSEEDED = "TFF draws this noise from an unseeded generator: the run can't be repeated bit for bit"

@@ -4,8 +4,9 @@ import dataclasses
 import math
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.privacy.accountant import Release, calibrate, dp_sgd_releases
+from fedsafe_tff.privacy.accountant import Release, dp_sgd_releases
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
+from fedsafe_tff.privacy.solving import calibrate
 
 
 def dp_sgd(settings: PrivacySettings) -> Mechanism:

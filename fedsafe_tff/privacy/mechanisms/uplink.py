@@ -6,8 +6,9 @@ from one point of the ball to another: by up to 2C, replaced, added or removed.
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy import calibration
-from fedsafe_tff.privacy.accountant import Release, calibrate
+from fedsafe_tff.privacy.accountant import Release
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
+from fedsafe_tff.privacy.solving import calibrate
 
 
 def _uplink(name: str, settings: PrivacySettings, sigma: float) -> Mechanism:

@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.privacy.accountant import account, calibrate, dp_sgd_releases
+from fedsafe_tff.privacy.accountant import account, dp_sgd_releases
 from fedsafe_tff.privacy.audit.canaries import mislabelled, pixel_canaries, watched_training
 from fedsafe_tff.privacy.audit.one_run import audit, coins
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
+from fedsafe_tff.privacy.solving import calibrate
 from fedsafe_tff.training.steps import training_gradient
 from tests import small
 
