@@ -9,6 +9,7 @@ import pytest
 from fedsafe_tff.data import chunk, decoding, hash_links, image_files, loading, remembered
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.mapped import sparing
 from fedsafe_tff.data.near_duplicates import hash_image, near_groups
 from fedsafe_tff.data.shard_writer import build_from_rows
@@ -191,3 +192,22 @@ def test_mapped_images_don_t_stay_in_memory(tmp_path):
   assert (mapped == images).all() and held() > 20 * 2**20
   with sparing(images):  # in memory: nothing is given back
     assert images.any()
+
+
+def test_shards_of_mapped_images_are_written_without_holding_them(tmp_path):
+  import psutil
+
+  path, count = tmp_path / "images.npy", 40_000
+  np.lib.format.open_memmap(path, "w+", np.uint8, (count, 48, 48, 3)).flush()  # zeros, a hole
+  mapped = np.load(path, mmap_mode="r")
+  ids = np.arange(count)
+  images = ImageSet(mapped, ids % 2, ("a", "b"), ("x",) * count, ids, ids, None, ids)
+  held = []
+
+  def watch(piece: np.ndarray) -> np.ndarray:
+    held.append(sum(m.rss for m in psutil.Process().memory_maps() if m.path == str(path)))
+    return piece
+
+  rows = np.random.default_rng(0).permutation(count)[:12_000]
+  build_from_rows(str(tmp_path), "hash", images, {"c": rows}, changes={"c": watch}, change_key=1)
+  assert len(held) > 4 and 0 < max(held) < 0.7 * mapped.nbytes, (held, mapped.nbytes)
