@@ -19,7 +19,7 @@ from fedsafe_tff.data.shards import ShardStore, complete, write_index
 from fedsafe_tff.errors import UserError
 
 _VERSION = 1
-_ROWS = 2048
+_ROWS = 512  # a page that is touched brings its neighbours along, 64 KiB a row
 Change = Callable[[np.ndarray], np.ndarray]
 
 

@@ -23,7 +23,7 @@ CONV_WIDTHS = {
   "wide": (100, 150, 200, 200, 250, 250),
 }
 _KERNEL = 3
-_LEAST_VARIANCE = 1e-4  # of a unit that is scaled to variance 1: a dead one stays finite
+_LEAST_VARIANCE = 1e-4  # a unit that varies less, as a dead one, is not scaled to variance 1
 # The logits begin near zero: under He's full scale they begin at 1 to 5, equal for all images, and
 # the first steps against that offset kill the few units of the last hidden layers for good.
 _LOGITS_SCALE = 0.1
@@ -141,7 +141,8 @@ def build_cnn(
 
     def adjust(layer, kernel, bias, x):
       center, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-      scale = (_LOGITS_SCALE if layer == last else 1.0) / tf.sqrt(variance + _LEAST_VARIANCE)
+      target = _LOGITS_SCALE if layer == last else 1.0  # as the kernels were drawn
+      scale = target / tf.sqrt(tf.maximum(variance, _LEAST_VARIANCE * target**2))
       made.extend([kernel * scale, (bias - center) * scale])
       return (x - center) * scale
 
