@@ -221,7 +221,7 @@ def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path
   with pytest.raises(UserError, match="--augment has unknown mirror"):
     train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
   with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
-    train.train(tiny.arguments(tmp_path, conv_widths="abc", **_PLAIN))
+    train.train(tiny.arguments(tmp_path, **tiny.CNN | {"conv_widths": "abc"}, **_PLAIN))
   assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
   with pytest.raises(UserError, match="another configuration"):
     train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
@@ -310,6 +310,7 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
   write(tmp_path / "data", 40)
   changes = {
     "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+    **tiny.CNN,
   }
   words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
   assert train.train(words) == 0

@@ -11,8 +11,7 @@ from fedsafe_tff.runs.config import Config
 FLAGS = {
   "num_images": 120,
   "image_size": 16,
-  "conv_widths": "4,4,4,4,8,8",
-  "dense_widths": "8,8,8,8",
+  "model": "tests.small:net",
   "min_client_images": 5,
   "rounds": 2,
   "batch_size": 8,
@@ -20,6 +19,8 @@ FLAGS = {
   "attack_steps": 2,
   "attack_eps": "0.01,0.1",
 }
+# For tests that are about the paper's network; every other one is faster with the small one.
+CNN = {"model": "cnn", "conv_widths": "4,4,4,4,8,8", "dense_widths": "8,8,8,8"}
 
 
 def arguments(folder: pathlib.Path, **changes) -> list[str]:
