@@ -7,11 +7,12 @@ import pathlib
 import numpy as np
 
 from fedsafe_tff.runs.config import Config
+from tests import small
 
 FLAGS = {
   "num_images": 120,
   "image_size": 16,
-  "model": "tests.small:net",
+  "model": f"{small.__name__}:{small.net.__name__}",
   "min_client_images": 5,
   "rounds": 2,
   "batch_size": 8,
