@@ -1,8 +1,12 @@
 """A tiny run on the phantom that tests of the drivers share."""
 
+import atexit
 import csv
+import functools
 import json
 import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 
@@ -24,9 +28,17 @@ FLAGS = {
 CNN = {"model": "cnn", "conv_widths": "4,4,4,4,8,8", "dense_widths": "8,8,8,8"}
 
 
+@functools.cache
+def _cache() -> str:
+  """The cache of prepared images of all runs of this process."""
+  folder = tempfile.mkdtemp(prefix="fedsafe-tiny-")
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  return folder
+
+
 def arguments(folder: pathlib.Path, **changes) -> list[str]:
   """A command line of the train binary; the run folder is `folder/run` unless changed."""
-  values = FLAGS | {"run_dir": folder / "run", "cache_dir": folder / "cache"} | changes
+  values = FLAGS | {"run_dir": folder / "run", "cache_dir": _cache()} | changes
   return [f"--{name}={value}" for name, value in values.items()]
 
 

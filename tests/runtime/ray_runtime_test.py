@@ -106,10 +106,10 @@ def cluster():
 
 def test_a_cluster_gives_what_the_native_worker_gives(runtime, cluster, tmp_path):
   store = small.store(tmp_path)
-  expected = rounds.cnn(runtime.call, store, "select", rounds=2)
+  expected = rounds.network(runtime.call, store, "select", rounds=2)
   with RayRuntime(address=cluster.address) as ray:
     assert len(ray.devices) == 2
-    found = rounds.cnn(ray.call, store, rounds=2)
+    found = rounds.network(ray.call, store, rounds=2)
     assert len(_actors()) == 2
   # An actor's TensorFlow has one thread, the worker's as many as there are cores, and sums that
   # are split over threads are rounded differently.
