@@ -1,3 +1,4 @@
+import os
 import sys
 import threading
 import time
@@ -14,6 +15,9 @@ from fedsafe_tff.runtime.failures import ComputationFailed
 from fedsafe_tff.runtime.ray_runtime import ActorsLost, RayRuntime
 from tests import small
 from tests.runtime import rounds
+
+# Ray's actors give way to all that runs beside them, and so would never start where tests do.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 _AT_CLIENTS = tff.FederatedType(np.int32, tff.CLIENTS)
 _ROUND = tff.FederatedType(tff.StructType([("round", np.int32)]), tff.SERVER)
