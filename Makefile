@@ -59,7 +59,8 @@ setup-test: setup ## the same, with what the tests need
 	echo "setup: done"
 
 test: setup-test ## run the tests, except those marked slow, in WORKERS processes
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile \
+	  --no-loadscope-reorder $(ARGS)
 
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
