@@ -17,6 +17,7 @@ from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.runs.private import poisson_steps
 from fedsafe_tff.training import copies, gradients, local, schedules
 from fedsafe_tff.training.adaptation import Adaptation
 from fedsafe_tff.training.upload import Upload
@@ -127,11 +128,15 @@ def _arrays(weights: tff.learning.models.ModelWeights) -> tuple[np.ndarray, ...]
 
 def _shards(config: Config, prepared: Prepared) -> Shards:
   directory, shape = prepared.store.directory, prepared.store.image_shape
+  private_steps = 0
+  if config.mechanism_asked and config.privacy == "dp_sgd":
+    private_steps = poisson_steps(config, [len(rows) for rows in prepared.clients])
   return Shards(
     read=lambda client: read_client(directory, client, shape),
     batch_size=config.batch_size,
     epochs=config.local_epochs,
     augment=parse_ops(config.augment),
+    poisson_steps=private_steps,
   )
 
 
@@ -145,6 +150,8 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
   if config.defense == "local_adversarial_training":
     gradient = gradients.Adversarial(config.local_attack_eps, config.local_attack_steps)
     attack_eps_fn = _by_round(local_attack_eps, config)
+  if noise.mechanism and noise.mechanism.gradient is not None:
+    gradient = noise.mechanism.gradient
   adapting = {}
   if config.adapts:
     adapting = {
@@ -163,13 +170,8 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     gradient_clip=config.gradient_clip,
     client_learning_rate_fn=_by_round(learning_rate, config),
     attack_eps_fn=attack_eps_fn,
-    upload=Upload(config.upload, config.clip_norm, noise.uplink_sigma),
-    model_aggregator=aggregation.build_aggregator(
-      config.aggregator,
-      clip_norm=config.clip_norm,
-      noise_multiplier=config.dp_noise_multiplier,
-      clients_per_round=config.num_clients,
-    ),
+    upload=Upload(config.upload, noise.upload_clip, noise.uplink_sigma),
+    model_aggregator=_aggregator(config, prepared, noise),
     copies=copies.Noise(noise.downlink_sigma) if noisy else None,
     copies_in_rounds=noisy and config.downlink_schedule == "every",
     # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
@@ -177,6 +179,20 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     seed=config.seed,
     noise_seed=noise.seed,
     **adapting,
+  )
+
+
+def _aggregator(
+  config: Config, prepared: Prepared, noise: Noise
+) -> tff.aggregators.WeightedAggregationFactory:
+  if noise.mechanism and noise.mechanism.make_aggregator is not None:
+    specs = prepared.model.weight_specs()
+    return tff.aggregators.as_weighted_aggregator(noise.mechanism.make_aggregator(specs))
+  return aggregation.build_aggregator(
+    config.aggregator,
+    clip_norm=config.clip_norm,
+    noise_multiplier=config.dp_noise_multiplier,
+    clients_per_round=config.num_clients,
   )
 
 

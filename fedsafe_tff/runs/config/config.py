@@ -8,17 +8,27 @@ from fedsafe_tff.runs.config.data import DataConfig
 from fedsafe_tff.runs.config.defense import DefenseConfig
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runs.config.model import ModelConfig
+from fedsafe_tff.runs.config.privacy import AGGREGATING, PrivacyConfig
 from fedsafe_tff.runs.config.run import RunConfig
 from fedsafe_tff.runs.config.setting import setting_of
 from fedsafe_tff.runs.config.training import TrainingConfig
 
-GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
+GROUPS = (
+  DataConfig,
+  ModelConfig,
+  TrainingConfig,
+  PrivacyConfig,
+  DefenseConfig,
+  EvaluationConfig,
+  RunConfig,
+)
 
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
   "cache_dir",
   "data_dir",
+  "init_from",
   "keep_checkpoints",
   "gpu_memory_limit",
   "ray_address",
@@ -26,7 +36,15 @@ _NOT_COMPARED = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig):
+class Config(
+  DataConfig,
+  ModelConfig,
+  TrainingConfig,
+  PrivacyConfig,
+  DefenseConfig,
+  EvaluationConfig,
+  RunConfig,
+):
   """Every setting of a run. Values are checked when it is made."""
 
   def __post_init__(self):
@@ -58,6 +76,8 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
         f"{self.effective_exposures} exposures L, Wei et al.'s formula gives no noise at all: give "
         "--exposures below T / sqrt(N)"
       )
+    if self.mechanism_asked:
+      self._check_privacy()
     adaptive = ours and self.aggregator == "adaptive_dp"
     if self.central_dp and self.clip_norm == 0 and not adaptive:
       raise UserError("central DP needs --clip_norm above 0")
@@ -78,10 +98,25 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
     if unknown:
       raise UserError(f"--attacks has unknown {', '.join(sorted(unknown))}: choose from fgsm, pgd")
 
+  def _check_privacy(self) -> None:
+    """Combinations with `--privacy`."""
+    name = f"--privacy={self.privacy}"
+    if (self.target_epsilon > 0) == (self.noise_multiplier > 0):
+      raise UserError(f"{name} needs either --target_epsilon or --noise_multiplier above 0")
+    if self.clip_norm == 0:
+      raise UserError(f"{name} needs --clip_norm above 0: nothing else bounds an image's part")
+    if self.uplink_sigma > 0 or self.uplink_epsilon > 0:
+      raise UserError(f"{name} sets the noise: leave out --uplink_sigma and --uplink_epsilon")
+    if self.aggregator != "mean":
+      raise UserError(f"{name} goes with --aggregator=mean, not {self.aggregator}")
+    if self.privacy in AGGREGATING and self.upload != "update":
+      raise UserError(f"{name} aggregates updates: add --upload=update")
+
   @property
   def draws_noise(self) -> bool:
-    """Whether uploads or copies are noised; TFF's DP aggregators draw theirs themselves."""
-    return self.noised_uploads or self.noisy_downlink
+    """Whether noise comes of --noise_seed; TFF's DP aggregators draw theirs themselves."""
+    private = self.mechanism_asked and self.privacy not in ("central", "distributed")
+    return self.noised_uploads or self.noisy_downlink or private
 
   @property
   def effective_exposures(self) -> int:

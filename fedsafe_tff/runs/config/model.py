@@ -48,6 +48,11 @@ class ModelConfig:
     applies=_is_cnn,
     needs="--model=cnn",
   )
+  init_from: str = setting(
+    "",
+    "Begin with the weights of a finished run (its folder) or of an .npz of its models/, with the "
+    "normalisation that belongs to them, in the place of --init.",
+  )
   pool_grid: int = setting(
     0,
     "Average the last feature map over a grid of this many cells a side, where the class lies in "

@@ -19,7 +19,7 @@ class RunConfig:
     low=-1,
     high=2**63 - 1,
     applies=lambda c: c.draws_noise,
-    needs="--uplink_sigma, --uplink_epsilon, --defense=distributed_noise or noise_only",
+    needs="--privacy, --uplink_sigma, --uplink_epsilon, --defense=distributed_noise or noise_only",
   )
   run_dir: str = setting("", "Run folder; by default a new one under runs/.")
   threads: int = setting(

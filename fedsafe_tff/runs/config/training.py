@@ -56,7 +56,7 @@ class TrainingConfig:
   )
   clip_norm: float = setting(
     0.0,
-    "Clipping norm C of an upload; 0 does not clip.",
+    "Clipping norm C of an upload, or of what --privacy clips; 0 does not clip.",
     low=0.0,
     applies=lambda c: c.algorithm in ("fedsafe", "tff_dp_fed_avg"),
     needs="--algorithm=fedsafe or tff_dp_fed_avg",
@@ -80,16 +80,23 @@ class TrainingConfig:
     low_open=True,
     high=1.0,
     high_open=True,
-    applies=lambda c: c.accounted_uploads or c.calibrated_downlink or c.central_dp,
-    needs="noise with an accounting (--clip_norm with --uplink_sigma or --uplink_epsilon, "
-    "--downlink_epsilon or central DP)",
+    applies=lambda c: (
+      c.accounted_uploads or c.calibrated_downlink or c.central_dp or c.mechanism_asked
+    ),
+    needs="noise with an accounting (--privacy, --clip_norm with --uplink_sigma or "
+    "--uplink_epsilon, --downlink_epsilon or central DP)",
   )
   exposures: int = setting(
     0,
     "Exposures L of an upload in the paper's formulas; 0: the number of rounds.",
     low=0,
-    applies=lambda c: c.accounted_uploads or c.calibrated_downlink,
-    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, or --downlink_epsilon",
+    applies=lambda c: (
+      c.accounted_uploads
+      or c.calibrated_downlink
+      or (c.mechanism_asked and c.privacy in ("paper", "output"))
+    ),
+    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, --downlink_epsilon, or "
+    "--privacy=paper or output",
   )
   aggregator: str = setting(
     "mean",
