@@ -7,5 +7,8 @@ __version__ = "0.1.0"
 __getattr__, __dir__ = lazy.attach(
   __name__,
   {},
-  ("attacks", "data", "evaluation", "learning", "models", "privacy", "runtime", "training"),
+  (
+    "attackers", "attacks", "data", "evaluation", "learning", "models", "privacy", "runtime",
+    "training",
+  ),
 )

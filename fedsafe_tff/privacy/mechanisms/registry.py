@@ -1,18 +1,19 @@
 """From the name of a mechanism to the mechanism; one line for each."""
 
-from fedsafe_tff.errors import UserError
-from fedsafe_tff.privacy.mechanisms.central import central, distributed, tree
-from fedsafe_tff.privacy.mechanisms.local import dp_sgd
-from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
-from fedsafe_tff.privacy.mechanisms.uplink import output, paper
+from collections.abc import Callable
 
-MECHANISMS = {
-  "paper": paper,
-  "output": output,
-  "dp_sgd": dp_sgd,
-  "central": central,
-  "tree": tree,
-  "distributed": distributed,
+from fedsafe_tff import lazy
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
+
+# Name to a function of `PrivacySettings`.
+MECHANISMS: dict[str, Callable[[PrivacySettings], Mechanism]] = {
+  "paper": lazy.Member("fedsafe_tff.privacy.mechanisms.uplink", "paper"),
+  "output": lazy.Member("fedsafe_tff.privacy.mechanisms.uplink", "output"),
+  "dp_sgd": lazy.Member("fedsafe_tff.privacy.mechanisms.local", "dp_sgd"),
+  "central": lazy.Member("fedsafe_tff.privacy.mechanisms.central", "central"),
+  "tree": lazy.Member("fedsafe_tff.privacy.mechanisms.central", "tree"),
+  "distributed": lazy.Member("fedsafe_tff.privacy.mechanisms.central", "distributed"),
 }
 
 
