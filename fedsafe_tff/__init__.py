@@ -8,7 +8,8 @@ __getattr__, __dir__ = lazy.attach(
   __name__,
   {},
   (
-    "attackers", "attacks", "data", "evaluation", "learning", "models", "privacy", "runtime",
+    "attackers", "attacks", "data", "evaluation", "keys", "learning", "models", "privacy",
+    "runtime",
     "training",
   ),
 )

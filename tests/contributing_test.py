@@ -69,7 +69,7 @@ def _run(folder, program: str, *words: str) -> subprocess.CompletedProcess:
 def test_the_page_shows_a_member_of_each_family():
   assert {name for name, _, _ in _LINES} == _FAMILIES
   assert len(_FILES) == len(_LINES) == len(_USES) - 1 == len(_FAMILIES)
-  for _, _, line in _LINES:  # one line, if need be wrapped by the style
+  for _, _, line in _LINES:  # one, wrapped where the style wants it
     assert len(ast.parse(f"({line.strip()})" if ": " not in line else f"{{{line}}}").body) == 1
 
 
