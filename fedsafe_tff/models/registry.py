@@ -7,19 +7,14 @@ import pathlib
 import sys
 import types
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedsafe_tff import lazy
 from fedsafe_tff.errors import UserError
 
-if TYPE_CHECKING:
-  import numpy as np
-
-  from fedsafe_tff.models.functional import FunctionalModel
-
 # Name to a function of (input_shape, num_classes) and of those settings of `build_model` that it
 # takes. It is imported on first use, so that flags know the names without TensorFlow.
-MODELS: dict[str, Callable[..., "FunctionalModel"]] = {
+MODELS: dict[str, Callable[..., Any]] = {
   "cnn": lazy.Member("fedsafe_tff.models.cnn", "from_settings"),
 }
 
@@ -36,14 +31,31 @@ def build_model(
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
   pool_grid: int = 0,
-  calibration: "np.ndarray | None" = None,
+  calibration: Any = None,
   seed: int = 0,
-) -> "FunctionalModel":
+) -> Any:
   """Builds one of `MODELS`, or the user's `package.module:function` or `PATH/file.py:function`.
 
   The user's function takes (input_shape, num_classes) and returns a Keras model or a
   `FunctionalModel`; it sees images in [0, 1] and normalises them itself. What Keras draws for its
   initial weights follows from `seed`.
+
+  Args:
+    name: See above.
+    input_shape: (height, width, channels).
+    num_classes: Number of logits.
+    conv_widths: Of "cnn": "narrow", "wide" or six comma-separated numbers.
+    dense_widths: Of "cnn": four comma-separated numbers.
+    dropout: Of "cnn": rate before the last layer.
+    mean: Per channel, in pixels of [0, 1]; what the first layer subtracts.
+    stddev: Per channel, in pixels of [0, 1]; what it divides by.
+    compute_dtype: Of "cnn": "float32" or "bfloat16".
+    pool_grid: Of "cnn", see `build_cnn`.
+    calibration: Of "cnn": images, uint8 [n, height, width, channels], or None.
+    seed: Of what Keras draws.
+
+  Returns:
+    A `FunctionalModel`.
 
   Raises:
     UserError: The name can't be resolved, or what it makes can't be used.
