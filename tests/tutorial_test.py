@@ -1,4 +1,4 @@
-"""The tutorial: its cells run in order, its stored outputs are those of its text, and it is small."""
+"""The tutorial: its cells run in order; its stored outputs fit its text, and the file is small."""
 
 import re
 
