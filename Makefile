@@ -78,7 +78,7 @@ docs: setup-test ## make the API reference of the library from its docstrings, i
 	  fedsafe_tff '!fedsafe_tff.commands' '!fedsafe_tff.paper' '!fedsafe_tff.runs'
 	@echo "docs: open $(DOCS)/index.html"
 
-tutorial: setup-test ## run docs/tutorial.ipynb and store what it gives; two minutes on two cores
+tutorial: setup-test ## run docs/tutorial.ipynb and store what it gives; some minutes on two cores
 	$(PY) -m tests.notebook docs/tutorial.ipynb --write
 
 build-files: setup ## write Bazel's BUILD files anew from the imports
