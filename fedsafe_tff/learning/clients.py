@@ -47,7 +47,7 @@ class Batches:
   """
 
   def argument_type(self, model: FunctionalModel) -> tff.Type:
-    """<client=int32*, data=batches*>."""
+    """`<client=int32*, data=batches*>`."""
     data = tff.SequenceType(types.batch_type(model))
     return tff.StructType([("client", tff.SequenceType(types.CLIENT)), ("data", data)])
 
@@ -90,7 +90,7 @@ class Shards:
   poisson_steps: int = 0
 
   def argument_type(self, model: FunctionalModel) -> tff.Type:
-    """int32*: the one identifier."""
+    """`int32*`: the one identifier."""
     del model
     return tff.SequenceType(types.CLIENT)
 

@@ -28,10 +28,10 @@ class FedSafeProcess(_templates.LearningProcess):
   """A `LearningProcess` that also adapts and distributes what it has trained.
 
   Attributes:
-    adapt: (state -> <state, metrics>)@SERVER: adapts the state that the last round left. The bits,
-      and the metrics, are those of adaptation inside that round, so that several ways of adapting
-      can share one training. None where no adaptation was asked for.
-    distribute: (state@SERVER, {int32}@CLIENTS) -> weights@CLIENTS: what each client receives for
+    adapt: `(state -> <state, metrics>)@SERVER`: adapts the state that the last round left. The
+      bits, and the metrics, are those of adaptation inside that round, so that several ways of
+      adapting can share one training. None where no adaptation was asked for.
+    distribute: `(state@SERVER, {int32}@CLIENTS) -> weights@CLIENTS`: what each client receives for
       use; a single value where all receive the same.
   """
 

@@ -10,6 +10,7 @@ Mishkin and Matas, arXiv:1511.06422, but with the mean removed too).
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,6 +42,28 @@ def parse_widths(text: str, count: int, flag: str) -> tuple[int, ...]:
   if len(widths) != count or min(widths, default=0) < 1:
     raise UserError(f"--{flag}={text} must be {count} comma-separated numbers above 0")
   return widths
+
+
+def from_settings(
+  *,
+  input_shape: tuple[int, int, int],
+  num_classes: int,
+  conv_widths: str,
+  dense_widths: str,
+  **settings: Any,
+) -> FunctionalModel:
+  """`build_cnn` with widths as flags have them: "narrow", "wide" or comma-separated numbers.
+
+  Raises:
+    UserError: Widths that are none, or images too small.
+  """
+  return build_cnn(
+    input_shape=input_shape,
+    num_classes=num_classes,
+    conv_widths=parse_widths(conv_widths, 6, "conv_widths"),
+    dense_widths=parse_widths(dense_widths, 4, "dense_widths"),
+    **settings,
+  )
 
 
 def build_cnn(

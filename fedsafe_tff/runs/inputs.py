@@ -12,8 +12,8 @@ from typing import Any
 
 from fedsafe_tff.data import loading, remembered
 from fedsafe_tff.data.formats.frame import Reading
-from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.spec import Meaning
 from fedsafe_tff.runs.config import Config
 
 Log = Callable[[str], None]

@@ -86,6 +86,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
   runtimes.configure(config)
+  evaluate_lib.attack_specs(config)  # what is wrong with them is known before the training
   with graceful_stop() as stop:
 
     def tell(text: str) -> None:

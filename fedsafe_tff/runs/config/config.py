@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Any
 
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning.registry import AGGREGATORS
 from fedsafe_tff.runs.config.data import DataConfig
 from fedsafe_tff.runs.config.defense import DefenseConfig
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
@@ -78,8 +80,8 @@ class Config(
       )
     if self.mechanism_asked:
       self._check_privacy()
-    adaptive = ours and self.aggregator == "adaptive_dp"
-    if self.central_dp and self.clip_norm == 0 and not adaptive:
+    clips = AGGREGATORS[self.aggregator].clips or not ours
+    if self.central_dp and self.clip_norm == 0 and clips:
       raise UserError("central DP needs --clip_norm above 0")
     if ours and self.aggregator != "mean" and self.upload != "update":
       raise UserError(f"--aggregator={self.aggregator} aggregates updates: add --upload=update")
@@ -94,9 +96,15 @@ class Config(
       )
     if not self.attack_eps:
       raise UserError("--attack_eps is empty: give at least one perturbation size")
-    unknown = set(self.attacks.split(",")) - {"fgsm", "pgd"}
+    attacks = self.attacks.split(",")
+    unknown = set(attacks) - ATTACKS.keys()
     if unknown:
-      raise UserError(f"--attacks has unknown {', '.join(sorted(unknown))}: choose from fgsm, pgd")
+      raise UserError(
+        f"--attacks has unknown {', '.join(sorted(unknown))}: choose from {', '.join(ATTACKS)}"
+      )
+    apart = [name for name in attacks if not ATTACKS[name].followed]
+    if self.attack_worst_case and apart:
+      raise UserError(f"--attack_worst_case can't follow {', '.join(apart)} step by step")
 
   def _check_privacy(self) -> None:
     """Combinations with `--privacy`."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from fedsafe_tff.models.registry import MODELS
 from fedsafe_tff.runs.config.setting import setting
 
 
@@ -15,8 +16,8 @@ class ModelConfig:
 
   model: str = setting(
     "cnn",
-    "cnn, or a user's own as PATH/file.py:function or package.module:function; the function takes "
-    "(input_shape, num_classes) and returns a Keras model that ends in logits.",
+    f"{', '.join(MODELS)}, or a user's own as PATH/file.py:function or package.module:function; "
+    "the function takes (input_shape, num_classes) and returns a Keras model that ends in logits.",
   )
   conv_widths: str = setting(
     "narrow",

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
+from fedsafe_tff.learning.registry import AGGREGATORS, ALGORITHMS
 from fedsafe_tff.runs.config.setting import setting
 
 
@@ -9,7 +11,7 @@ def _ours(config: "TrainingConfig") -> bool:
   return config.algorithm == "fedsafe"
 
 
-_CENTRAL_DP = ("central_dp", "adaptive_dp")
+_CENTRAL_DP = tuple(name for name, aggregator in AGGREGATORS.items() if aggregator.central_dp)
 _OURS = {"applies": _ours, "needs": "--algorithm=fedsafe"}
 
 
@@ -20,7 +22,7 @@ class TrainingConfig:
   algorithm: str = setting(
     "fedsafe",
     "fedsafe is Algorithm 1; the others are TFF's own, on the same model and data.",
-    choices=("fedsafe", "tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"),
+    choices=("fedsafe", *ALGORITHMS),
   )
   rounds: int = setting(10, "Federated rounds T.", low=1)
   local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1)
@@ -100,10 +102,8 @@ class TrainingConfig:
   )
   aggregator: str = setting(
     "mean",
-    "mean is Eq. 4; secure_sum (simulated; it bounds a coordinate times the client's images, at "
-    "first by 100), robust (zeroing and clipping), central_dp (clipping to --clip_norm) and "
-    "adaptive_dp (to a quantile) are TFF's own aggregators.",
-    choices=("mean", "secure_sum", "robust", *_CENTRAL_DP),
+    f"How uploads are aggregated. {lazy.helps(AGGREGATORS)}. All but mean are TFF's own.",
+    choices=tuple(AGGREGATORS),
     **_OURS,
   )
   dp_noise_multiplier: float = setting(
@@ -112,7 +112,7 @@ class TrainingConfig:
     low=0.0,
     low_open=True,
     applies=lambda c: c.central_dp,
-    needs="--aggregator=central_dp or adaptive_dp, or --algorithm=tff_dp_fed_avg",
+    needs=f"--aggregator={lazy.listed(_CENTRAL_DP)}, or --algorithm=tff_dp_fed_avg",
   )
 
   @property
