@@ -5,6 +5,8 @@ PYTHON = python3.11
 ARGS =
 # Processes that share the tests, file by file; each takes about 3 GiB.
 WORKERS = 2
+# Folder of the API reference.
+DOCS = .cache/docs
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -17,7 +19,7 @@ IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test test test-slow lint demo build-files bazel clean distclean
+.PHONY: help setup setup-test test test-slow lint demo docs tutorial build-files bazel clean distclean
 
 # What is on the caller's path must not shadow what is pinned here.
 unexport PYTHONPATH PYTHONHOME
@@ -59,7 +61,8 @@ setup-test: setup ## the same, with what the tests need
 	echo "setup: done"
 
 test: setup-test ## run the tests, except those marked slow, in WORKERS processes
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile \
+	  --no-loadscope-reorder $(ARGS)
 
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
@@ -70,6 +73,14 @@ lint: setup-test ## check style with ruff
 demo: setup ## run Algorithm 1 on the embedded data, into a new folder under runs/
 	$(PY) -m experiments.train --flagfile=flags/presets/demo.flags \
 	  --run_dir="runs/demo-$$(date +%Y%m%d-%H%M%S)-$$$$" $(ARGS)
+
+docs: setup-test ## make the API reference of the library from its docstrings, in .cache/docs
+	$(PY) -m pdoc --docformat google --no-show-source --output-directory $(DOCS) \
+	  fedsafe_tff '!fedsafe_tff.commands' '!fedsafe_tff.paper' '!fedsafe_tff.runs'
+	@echo "docs: open $(DOCS)/index.html"
+
+tutorial: setup-test ## run docs/tutorial.ipynb and store what it gives; some minutes on two cores
+	$(PY) -m tests.notebook docs/tutorial.ipynb --write
 
 build-files: setup ## write Bazel's BUILD files anew from the imports
 	$(PY) -m tests.build_files --write

@@ -7,5 +7,9 @@ __version__ = "0.1.0"
 __getattr__, __dir__ = lazy.attach(
   __name__,
   {},
-  ("attacks", "data", "evaluation", "learning", "models", "privacy", "runtime", "training"),
+  (
+    "attackers", "attacks", "data", "evaluation", "keys", "learning", "models", "privacy",
+    "runtime",
+    "training",
+  ),
 )

@@ -9,6 +9,22 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+# Files that take longest, longest first. Whole files go to the processes that share the tests, in
+# this order: a long one that begins last would keep one process busy when the others have ended.
+_LONGEST = (
+  "runs/run_test.py", "runs/resume_test.py", "benchmarks/commands_test.py",
+  "commands/sweeps_test.py", "learning/fed_safe_test.py", "runtime/ray_runtime_test.py",
+  "runtime/device_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Puts the longest files first."""
+  folder = pathlib.Path(__file__).parent
+  order = {folder / name: place for place, name in enumerate(_LONGEST)}
+  items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
   """The folder with the real images (`brain_tumor_mri/`, `pathology/`); skips where there is none.
@@ -20,6 +36,17 @@ def shared_data() -> pathlib.Path:
   if not (folder / "brain_tumor_mri").is_dir():
     pytest.skip(f"real data not found in {folder}: set FEDSAFE_DATA to the folder that holds it")
   return folder
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+  """Reports without plots, which take a third of a tiny run.
+
+  For runs whose pictures nobody looks at; report/ and the runs of every defence draw them all.
+  """
+  from fedsafe_tff.runs.report import build
+
+  monkeypatch.setattr(build, "_PLOTS", ())
 
 
 @pytest.fixture(scope="session")

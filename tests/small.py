@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from fedsafe_tff import keys
 from fedsafe_tff.data import shards
 from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.models.cnn import build_cnn
@@ -16,6 +17,37 @@ def model(**keywords):
   """A CNN of the paper's form with few units."""
   settings = {"conv_widths": (4, 4, 4, 4, 8, 8), "dense_widths": (8, 8, 8, 8)} | keywords
   return build_cnn(input_shape=SHAPE, num_classes=2, **settings)
+
+
+def net(input_shape=SHAPE, num_classes=2, *, dropout=0.25) -> FunctionalModel:
+  """A convolution, a pooling, dropout keyed as the CNN's, a dense layer.
+
+  For tests of rounds and of whole runs, which spend their time building graphs: the CNN's eleven
+  layers make them several times as long and change nothing that those tests assert. As a run's
+  `--model` it is `tests.small:net`.
+  """
+  height, width, channels = input_shape
+  kernel, dense = (3, 3, channels, 4), (height // 4 * (width // 4) * 4, num_classes)
+
+  def init(key):
+    weights = []
+    for layer, (shape, stddev) in enumerate(((kernel, 0.5), (dense, 0.05))):
+      key_here = keys.fold(key, keys.INIT, layer)
+      drawn = tf.random.stateless_normal(shape, key_here, stddev=stddev, alg=keys.ALG)
+      weights += [drawn, tf.zeros(shape[-1:])]
+    return tuple(weights)
+
+  def apply(weights, inputs, key, training):
+    x = tf.nn.conv2d(inputs - 0.5, weights[0], 2, "SAME")
+    x = tf.nn.max_pool2d(tf.nn.relu(tf.nn.bias_add(x, weights[1])), 2, 2, "VALID")
+    x = tf.reshape(x, [-1, dense[0]])
+    if training and dropout:
+      mask_key = keys.fold(key, keys.DROPOUT)
+      x = tf.nn.experimental.stateless_dropout(x, dropout, mask_key, rng_alg=keys.ALG)
+    return tf.nn.bias_add(tf.matmul(x, weights[2]), weights[3])
+
+  names = tuple(f"{layer}/{part}" for layer in ("conv", "dense") for part in ("kernel", "bias"))
+  return FunctionalModel("net", tuple(input_shape), num_classes, init, apply, names)
 
 
 def linear() -> FunctionalModel:

@@ -17,8 +17,8 @@ class Source:
   Attributes:
     path: Relative to the repository's root.
     imports: Dotted names of all imported modules, those inside functions too, and those that a
-      package imports on use (`fedsafe_tff.lazy`); `from a import b` counts as `a.b` where that is
-      a module of ours.
+      package or registry imports on use (`fedsafe_tff.lazy`); `from a import b` counts as `a.b`
+      where that is a module of ours.
     top_level: The imports that run when the module is imported.
     strings: Its string constants, docstrings included.
     is_binary: Whether it has an `if __name__ == "__main__"`.
@@ -64,7 +64,9 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _on_use(node: ast.AST, path: pathlib.Path) -> Iterator[str]:
-  """Modules that `lazy.attach(__name__, names, modules)` imports when they are asked for."""
+  """Modules that `lazy.attach(__name__, names, modules)` and `lazy.Member(module, name)` import."""
+  if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy.Member":
+    yield ast.literal_eval(node.args[0])
   if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy.attach":
     names, *modules = [ast.literal_eval(argument) for argument in node.args[1:]]
     package = ".".join(path.parent.parts)

@@ -1,4 +1,4 @@
-"""The attacks that there are: a new one takes a function and a line.
+"""The attacks that there are: a new one takes a function and a line. TensorFlow comes on first use.
 
 An attack is a function (models, x, y, *, eps, ...) of `Objective`'s models, images in [0, 1] and
 labels to adversarial images, or to those and the queries that each took. Which fields of an
@@ -11,11 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedsafe_tff.attacks.apgd import apgd
-from fedsafe_tff.attacks.fgsm import fgsm
-from fedsafe_tff.attacks.momentum import di_fgsm, mi_fgsm, ni_fgsm, vmi_fgsm
-from fedsafe_tff.attacks.pgd import pgd
-from fedsafe_tff.attacks.square import square
+from fedsafe_tff import lazy
 
 # What an attacker gets to see of a model, each with what follows it.
 ACCESS = ("gradients", "scores", "labels")
@@ -28,12 +24,21 @@ class Attack:
   """An attack.
 
   Attributes:
-    function: See above.
+    given: Its function, see above, or a `lazy.Member` that imports it.
     needs: What it must see of a model, one of `ACCESS`.
+    iterates: Whether it takes steps, for flags, which are read without the import.
+    followed: Whether `evaluation.worst_case` can follow it step by step.
   """
 
-  function: Callable[..., Any]
+  given: Callable[..., Any]
   needs: str = "gradients"
+  iterates: bool = True
+  followed: bool = False
+
+  @functools.cached_property
+  def function(self) -> Callable[..., Any]:
+    """Its function."""
+    return lazy.loaded(self.given)
 
   @functools.cached_property
   def fields(self) -> frozenset[str]:
@@ -59,13 +64,13 @@ class Attack:
     return inspect.signature(self.function).parameters
 
 
-ATTACKS = {
-  "fgsm": Attack(fgsm),
-  "pgd": Attack(pgd),
-  "mi_fgsm": Attack(mi_fgsm),
-  "ni_fgsm": Attack(ni_fgsm),
-  "di_fgsm": Attack(di_fgsm),
-  "vmi_fgsm": Attack(vmi_fgsm),
-  "apgd": Attack(apgd),
-  "square": Attack(square, needs="scores"),
+ATTACKS: dict[str, Attack] = {
+  "fgsm": Attack(lazy.Member("fedsafe_tff.attacks.fgsm", "fgsm"), iterates=False, followed=True),
+  "pgd": Attack(lazy.Member("fedsafe_tff.attacks.pgd", "pgd"), followed=True),
+  "mi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "mi_fgsm")),
+  "ni_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "ni_fgsm")),
+  "di_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "di_fgsm")),
+  "vmi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "vmi_fgsm")),
+  "apgd": Attack(lazy.Member("fedsafe_tff.attacks.apgd", "apgd")),
+  "square": Attack(lazy.Member("fedsafe_tff.attacks.square", "square"), needs="scores"),
 }

@@ -4,10 +4,12 @@ import dataclasses
 
 from fedsafe_tff.data.image_files import Options, list_parts, read_files, require_folder
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.errors import UserError
 
 LAYOUT = "{Training,Testing}/{glioma_tumor,meningioma_tumor,no_tumor,pituitary_tumor}/*.jpg"
 PARTS = (("Training", False), ("Testing", True))
+# The first is the default.
 TASKS = {
   "meningioma": ("no_tumor", "meningioma_tumor"),
   "glioma": ("no_tumor", "glioma_tumor"),
@@ -20,7 +22,6 @@ _ALSO = {
   "meningioma_tumor": ("meningioma",),
   "pituitary_tumor": ("pituitary",),
 }
-DEFAULT_TASK = "meningioma"
 DEFAULT_SIZE = 100
 
 
@@ -39,3 +40,8 @@ def load(data_dir: str, *, task: str, options: Options) -> ImageSet:
     channels=1,
     options=dataclasses.replace(options, image_size=options.image_size or DEFAULT_SIZE),
   )
+
+
+def from_spec(spec: DataSpec, options: Options) -> ImageSet:
+  """Loads what a spec says; see `load`."""
+  return load(spec.data_dir, task=spec.task, options=options)

@@ -19,29 +19,12 @@ from fedsafe_tff.data.image_files import (
 )
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.inventory import Found, FoundFile
+from fedsafe_tff.data.spec import DataSpec, Meaning
 from fedsafe_tff.errors import UserError
 
 LAYOUT = "a folder per class, or see docs/data.md"
 DEFAULT_SIZE = 100
 _NO_CLASS = "no folder or table says its class"
-
-
-@dataclasses.dataclass(frozen=True)
-class Meaning:
-  """What tells class, patient, site and split of a file.
-
-  Attributes:
-    layout: `auto`, or the roles of folders, see `layouts`.
-    metadata: A CSV file, or empty.
-    columns: Names of its columns, see `metadata.columns`.
-    patient_pattern: Regular expression on a file's name below the folder whose first group, or the
-      whole match, names the patient; empty for none.
-  """
-
-  layout: str = "auto"
-  metadata: str = ""
-  columns: str = ""
-  patient_pattern: str = ""
 
 
 def load(data_dir: str, *, options: Options, meaning: Meaning = Meaning()) -> ImageSet:
@@ -93,6 +76,11 @@ def load(data_dir: str, *, options: Options, meaning: Meaning = Meaning()) -> Im
 
 
 Told = dict[int, dict[str, str]]
+
+
+def from_spec(spec: DataSpec, options: Options) -> ImageSet:
+  """Loads what a spec says; see `load`."""
+  return load(spec.data_dir, options=options, meaning=spec.meaning)
 
 
 def _tell(root: pathlib.Path, found: Found, meaning: Meaning):

@@ -1,4 +1,4 @@
-"""From the name of a data set to its images, through a cache of decoded ones."""
+"""From a spec of a data set to its images, through a cache of decoded ones."""
 
 import dataclasses
 import hashlib
@@ -6,54 +6,17 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from fedsafe_tff.data import (
-  brain_tumor,
-  image_cache,
-  image_folder,
-  inventory,
-  npz,
-  pathology,
-  phantom,
-  tfds_patches,
-)
+from fedsafe_tff import lazy
+from fedsafe_tff.data import image_cache, inventory
 from fedsafe_tff.data.formats import window
-from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_files import Options
-from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.registry import DATASETS, DataSet
+from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.errors import UserError
 
 # Part of every key: raise it when decoding, resizing, hashing or drawing changes.
 _VERSION = 4
-_DEFAULT_TASKS = {"brain_tumor": brain_tumor.DEFAULT_TASK, "phantom": phantom.DEFAULT_TASK}
-DATASETS = ("phantom", "brain_tumor", "pathology", "image_folder", "npz")
-
-
-@dataclasses.dataclass(frozen=True)
-class DataSpec:
-  """Which images.
-
-  Attributes:
-    dataset: One of `DATASETS`.
-    task: Task of the data set; empty takes its default.
-    data_dir: Folder (file, for npz) of the images.
-    image_size: Side in pixels; 0 takes the data set's own.
-    num_images: How many to make or draw; 0 takes the default.
-    skip_bad_images: Go on without images that can't be read.
-    seed: Of what is drawn.
-    reading: How files are read.
-    meaning: What tells class, patient, site and split, of an image folder.
-  """
-
-  dataset: str
-  task: str = ""
-  data_dir: str = ""
-  image_size: int = 0
-  num_images: int = 0
-  skip_bad_images: bool = False
-  seed: int = 0
-  reading: Reading = Reading()
-  meaning: Meaning = Meaning()
 
 
 def load(
@@ -67,47 +30,47 @@ def load(
     progress: Is told how far it is.
 
   Raises:
-    UserError: Whatever is wrong with the folder, the images or the task.
+    UserError: Whatever is wrong with the name, the folder, the images or the task.
   """
-  if spec.dataset not in DATASETS:
-    raise UserError(f"--dataset={spec.dataset} is unknown: choose one of {', '.join(DATASETS)}")
-  spec = dataclasses.replace(spec, task=spec.task or _DEFAULT_TASKS.get(spec.dataset, ""))
+  data_set = _known(spec)
+  spec = _with_task(spec)
   window.parse(spec.reading.window)
-  if spec.dataset == "npz":
-    return npz.load(spec.data_dir, image_size=spec.image_size, reading=spec.reading)
+
+  def options(scratch: pathlib.Path | None = None) -> Options:
+    return Options(spec.image_size, spec.skip_bad_images, spec.reading, scratch, progress)
+
+  if not data_set.cached:
+    return data_set.load(spec, options())
   path = pathlib.Path(cache_dir).expanduser() / "images" / f"{_key(spec)}.npz"
   cached = image_cache.read(path, cache_dir)
   if cached is not None:
     return cached
   if progress:
     progress(f"reading {spec.dataset} {spec.task}".rstrip())
-  image_set = _load(spec, image_cache.scratch(path), progress)
+  image_set = data_set.load(spec, options(image_cache.scratch(path)))
   image_cache.write(path, image_set, cache_dir)
   return image_cache.read(path, cache_dir) or image_set
 
 
-def _load(spec: DataSpec, scratch: pathlib.Path, progress) -> ImageSet:
-  if spec.dataset == "phantom":
-    size = spec.image_size
-    return phantom.load(task=spec.task, num_images=spec.num_images, seed=spec.seed, image_size=size)
-  options = Options(spec.image_size, spec.skip_bad_images, spec.reading, scratch, progress)
-  if spec.dataset == "brain_tumor":
-    return brain_tumor.load(spec.data_dir, task=spec.task, options=options)
-  if spec.dataset == "pathology":
-    return pathology.load(
-      spec.data_dir, num_images=spec.num_images, seed=spec.seed, options=options
-    )
-  return image_folder.load(spec.data_dir, options=options, meaning=spec.meaning)
+def _known(spec: DataSpec) -> DataSet:
+  if spec.dataset not in DATASETS:
+    raise UserError(f"--dataset={spec.dataset} is unknown: choose one of {', '.join(DATASETS)}")
+  return DATASETS[spec.dataset]
+
+
+def _with_task(spec: DataSpec) -> DataSpec:
+  return dataclasses.replace(spec, task=spec.task or _known(spec).default_task)
 
 
 def relevant(spec: DataSpec) -> DataSpec:
   """The spec without what does not change its images: those must not be decoded again for it."""
-  spec = dataclasses.replace(spec, task=spec.task or _DEFAULT_TASKS.get(spec.dataset, ""))
-  if spec.dataset in ("brain_tumor", "image_folder", "npz"):
-    return dataclasses.replace(spec, seed=0, num_images=0)
-  if spec.dataset == "pathology" and not (spec.data_dir and spec.num_images):
-    return dataclasses.replace(spec, seed=0)
-  return spec
+  uses = _known(spec).uses
+  spec = _with_task(spec)
+  if "num_images" not in uses:
+    spec = dataclasses.replace(spec, num_images=0)
+  # What is read and not made is drawn only where it is more than is asked for.
+  drawn = "data_dir" not in uses or (spec.data_dir and spec.num_images)
+  return spec if "seed" in uses and drawn else dataclasses.replace(spec, seed=0)
 
 
 def _key(spec: DataSpec) -> str:
@@ -117,8 +80,8 @@ def _key(spec: DataSpec) -> str:
   if spec.data_dir:
     root = pathlib.Path(spec.data_dir).expanduser().resolve()
     facts["data_dir"] = str(root)  # as typed, it may mean another folder elsewhere
-  elif spec.dataset == "pathology":
-    root = tfds_patches.folder()
+  elif source := _known(spec).source:
+    root = lazy.loaded(source)()
   if root is not None and root.is_dir():
     facts["files"] = inventory.stamp(root)
   table = spec.meaning.metadata

@@ -12,8 +12,10 @@ from fedsafe_tff.data.formats import npy
 from fedsafe_tff.data.formats.frame import DEFAULT, Reading, Unreadable, pseudonym
 from fedsafe_tff.data.formats.opening import open_regular, shown
 from fedsafe_tff.data.hash_links import groups_of
+from fedsafe_tff.data.image_files import Options
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.near_duplicates import hash_image
+from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.errors import UserError
 
 LAYOUT = (
@@ -105,6 +107,11 @@ def load(path: str, *, image_size: int, reading: Reading = DEFAULT) -> ImageSet:
       found=1, loaded=1, images=len(labels), left_out=(), empty_slices=empty
     ),
   )
+
+
+def from_spec(spec: DataSpec, options: Options) -> ImageSet:
+  """Loads what a spec says; see `load`."""
+  return load(spec.data_dir, image_size=options.image_size, reading=options.reading)
 
 
 def _classes(file: pathlib.Path, labels: np.ndarray, names: np.ndarray | None):

@@ -11,6 +11,7 @@ import numpy as np
 from fedsafe_tff.data import patch_camelyon, seeds
 from fedsafe_tff.data.image_files import Options, list_parts, read_files, require_folder
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.data.tfds_patches import read_patch_camelyon
 
 LAYOUT = "{train,test}/{0,1}/*.jpg"
@@ -71,4 +72,11 @@ def load(
     channels=3,
     options=dataclasses.replace(options, image_size=size),
     facts=facts,
+  )
+
+
+def from_spec(spec: DataSpec, options: Options) -> ImageSet:
+  """Loads what a spec says; see `load`."""
+  return load(
+    spec.data_dir, num_images=spec.num_images, seed=spec.seed, options=options
   )

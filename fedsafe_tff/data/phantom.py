@@ -11,14 +11,16 @@ import numpy as np
 import scipy.ndimage
 
 from fedsafe_tff.data import seeds
+from fedsafe_tff.data.image_files import Options
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.errors import UserError
 
+# The first is the default.
 TASKS = {
   "two_class": ("none", "tumour"),
   "four_class": ("none", "glioma", "meningioma", "pituitary"),
 }
-DEFAULT_TASK = "two_class"
 DEFAULT_SIZE = 48
 DEFAULT_IMAGES = 800
 _KINDS = ("glioma", "meningioma", "pituitary")
@@ -144,4 +146,11 @@ def load(*, task: str, num_images: int, image_size: int, seed: int) -> ImageSet:
     exact=np.arange(count, dtype=np.int64),
     published_test=np.arange(count) >= round(0.75 * count),
     source_sizes=np.full([count, 2], size, np.int32),
+  )
+
+
+def from_spec(spec: DataSpec, options: Options) -> ImageSet:
+  """Loads what a spec says; see `load`."""
+  return load(
+    task=spec.task, num_images=spec.num_images, image_size=options.image_size, seed=spec.seed
   )

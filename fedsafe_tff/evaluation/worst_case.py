@@ -16,6 +16,7 @@ from fedsafe_tff.attacks import pgd
 from fedsafe_tff.attacks.gradient import logits_and_gradient
 from fedsafe_tff.attacks.loss import LOSSES
 from fedsafe_tff.attacks.norms import NORMS
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer, to_float
@@ -101,9 +102,10 @@ class WorstCase:
       UserError: An attack other than FGSM and PGD without a target.
     """
     for spec in specs:
-      if spec.name not in ("fgsm", "pgd") or spec.target:
+      if spec.from_art or not ATTACKS[spec.name].followed or spec.target:
+        known = " and ".join(name for name, attack in ATTACKS.items() if attack.followed)
         raise UserError(
-          f"the worst case follows fgsm and pgd without a target step by step, not {spec.name}"
+          f"the worst case follows {known} without a target step by step, not {spec.name}"
           f"{' with one' if spec.target else ''}: take the worst of its results instead"
         )
     clean = self._clean[client]

@@ -33,8 +33,8 @@ class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
 
     Args:
       initialize_fn: -> state@SERVER.
-      next_fn: <state, weights, aggregate>@SERVER -> weights@SERVER and measurements.
-      adapt_fn: <state, weights>@SERVER -> <weights, measurements>@SERVER; None where there is
+      next_fn: `<state, weights, aggregate>@SERVER -> weights@SERVER` and measurements.
+      adapt_fn: `<state, weights>@SERVER -> <weights, measurements>@SERVER`; None where there is
         nothing to adapt with.
       **hparams_fns: `get_hparams_fn` and `set_hparams_fn`.
     """
@@ -43,7 +43,7 @@ class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
 
   @property
   def adapt(self) -> tff.Computation | None:
-    """<state, weights>@SERVER -> <weights, measurements>@SERVER, or None.
+    """`<state, weights>@SERVER -> <weights, measurements>@SERVER`, or None.
 
     The bits are those of adaptation inside the round that left the state.
     """

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, lazy
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.learning.clients import Shards
-from fedsafe_tff.learning.proximal import TowardsStart
+from fedsafe_tff.learning.registry import ALGORITHMS
 from fedsafe_tff.models.functional import FunctionalModel
 
 
@@ -82,39 +82,6 @@ def build_client_data(model: FunctionalModel, shards: Shards, seed: int) -> tff.
   return client_data
 
 
-def _fed_avg(model, optimizer, server, *, prox_mu, dp):
-  del prox_mu, dp
-  return tff.learning.algorithms.build_weighted_fed_avg(model, optimizer, server)
-
-
-def _fed_prox(model, optimizer, server, *, prox_mu, dp):
-  del dp
-  if prox_mu > 0:
-    optimizer = TowardsStart(optimizer, prox_mu)
-  return tff.learning.algorithms.build_weighted_fed_prox(model, prox_mu, optimizer, server)
-
-
-def _mime_lite(model, optimizer, server, *, prox_mu, dp):
-  del prox_mu, dp
-  return tff.learning.algorithms.build_weighted_mime_lite(model, optimizer, server)
-
-
-def _dp_fed_avg(model, optimizer, server, *, prox_mu, dp):
-  del prox_mu
-  return tff.learning.algorithms.build_unweighted_fed_avg(
-    model, optimizer, server, model_aggregator=dp()
-  )
-
-
-# Name to a function of the model, the clients' and the server's optimizer, and what some need.
-ALGORITHMS = {
-  "tff_fed_avg": _fed_avg,
-  "tff_fed_prox": _fed_prox,
-  "tff_mime_lite": _mime_lite,
-  "tff_dp_fed_avg": _dp_fed_avg,
-}
-
-
 def build_baseline(
   name: str,
   model: FunctionalModel,
@@ -132,8 +99,9 @@ def build_baseline(
   """One of TFF's algorithms, with clients given as `client_argument`.
 
   Args:
-    name: Key of `ALGORITHMS`: FedAvg, FedProx and Mime Lite are weighted by examples; DP-FedAvg is
-      unweighted, with central Gaussian noise that TFF draws from an unseeded generator.
+    name: Key of `registry.ALGORITHMS`: FedAvg, FedProx and Mime Lite are weighted by examples;
+      DP-FedAvg is unweighted, with central Gaussian noise that TFF draws from an unseeded
+      generator.
     model: The functional model.
     shards: The clients' images and batches.
     learning_rate: Of local SGD.
@@ -150,14 +118,17 @@ def build_baseline(
   """
   if name not in ALGORITHMS:
     raise UserError(f"baseline {name} is unknown: choose one of {', '.join(ALGORITHMS)}")
+  offered = {
+    "prox_mu": prox_mu,
+    "dp": lambda: tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
+      noise_multiplier=noise_multiplier, clients_per_round=num_clients, clip=clip_norm
+    ),
+  }
   process = ALGORITHMS[name](
     as_tff_model(model, keys.fold(keys.root(seed), keys.INIT)),
     tff.learning.optimizers.build_sgdm(learning_rate, momentum or None),
     server_optimizer or tff.learning.optimizers.build_sgdm(1.0),
-    prox_mu=prox_mu,
-    dp=lambda: tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(
-      noise_multiplier=noise_multiplier, clients_per_round=num_clients, clip=clip_norm
-    ),
+    **lazy.taken(ALGORITHMS[name], offered),
   )
   data = build_client_data(model, shards, seed)
   return tff.simulation.compose_dataset_computation_with_learning_process(data, process)

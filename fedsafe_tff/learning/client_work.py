@@ -50,7 +50,8 @@ def build_client_work(
     attack_eps_fn: Schedule of the perturbation size in local adversarial training; None leaves the
       gradient's.
     seed: Of order, augmentation, dropout and random starts.
-    noise_seed: Of uplink noise; None draws it from the system's entropy.
+    noise_seed: Of uplink noise, and of all that is random in local training where the gradient is
+      private; None draws it from the system's entropy.
 
   Raises:
     TypeError: `optimizer` is none of TFF's, or a schedule is no function.
@@ -59,7 +60,8 @@ def build_client_work(
   weights_type = types.weights_type(model)
   argument_type = clients.argument_type(model)
   # A child of the key of all noise: clients see no more of it.
-  noise_root = types.noise_key(noise_seed, seed, noisy=upload.sigma > 0)
+  private = getattr(gradient, "private", False)
+  noise_root = types.noise_key(noise_seed, seed, noisy=upload.sigma > 0 or private)
   noise_key = keys.fold(noise_root, keys.UPLINK_NOISE).numpy()
   own_hparams = optimizer.get_hparams(optimizer.initialize(tf.TensorSpec([], tf.float32)))
   for name, schedule in (("learning_rate_fn", learning_rate_fn), ("attack_eps_fn", attack_eps_fn)):
@@ -108,6 +110,7 @@ def build_client_work(
   def work(state, received, argument):
     client = clients.client_of(argument)
     key, noise = (keys.fold(state[n], state["round"], client) for n in ("key", "noise_key"))
+    key = noise if private else key  # a sample that can be guessed amplifies nothing
     uploaded, metrics = local_update(
       model,
       tuple(received.trainable),

@@ -16,6 +16,7 @@ import tensorflow_federated as tff
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.privacy.dp_sgd.sampling import PoissonFeed
 from fedsafe_tff.training.feeds import BatchFeed, ImageFeed
 
 
@@ -46,7 +47,7 @@ class Batches:
   """
 
   def argument_type(self, model: FunctionalModel) -> tff.Type:
-    """<client=int32*, data=batches*>."""
+    """`<client=int32*, data=batches*>`."""
     data = tff.SequenceType(types.batch_type(model))
     return tff.StructType([("client", tff.SequenceType(types.CLIENT)), ("data", data)])
 
@@ -77,6 +78,8 @@ class Shards:
     epochs: Local epochs E.
     shuffle: Whether every epoch has its own order.
     augment: Names of augmentations, see `data.augment`.
+    poisson_steps: Above 0, so many batches in the place of epochs, each image in each of them by a
+      coin of its own, `batch_size` in expectation: what DP-SGD's accounting presumes.
   """
 
   read: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -84,9 +87,10 @@ class Shards:
   epochs: int = 1
   shuffle: bool = True
   augment: tuple[str, ...] = ()
+  poisson_steps: int = 0
 
   def argument_type(self, model: FunctionalModel) -> tff.Type:
-    """int32*: the one identifier."""
+    """`int32*`: the one identifier."""
     del model
     return tff.SequenceType(types.CLIENT)
 
@@ -94,14 +98,26 @@ class Shards:
     """See `Clients`."""
     return argument.get_single_element()
 
-  def feed(self, argument: Any, key: tf.Tensor) -> ImageFeed:
+  def feed(self, argument: Any, key: tf.Tensor) -> ImageFeed | PoissonFeed:
     """See `Clients`."""
     return self.feed_of(self.client_of(argument), key)
 
-  def feed_of(self, client: tf.Tensor, key: tf.Tensor) -> ImageFeed:
+  def feed_of(self, client: tf.Tensor, key: tf.Tensor) -> ImageFeed | PoissonFeed:
     """The batches of a client in the round of `key`."""
+    images, labels = self.read(client)
+    if self.poisson_steps:
+      count = tf.cast(tf.shape(labels)[0], tf.float32)
+      return PoissonFeed(
+        images,
+        labels,
+        key,
+        rate=tf.minimum(self.batch_size / count, 1.0),
+        steps=self.poisson_steps,
+        ops=self.augment,
+      )
     return ImageFeed(
-      *self.read(client),
+      images,
+      labels,
       key,
       batch_size=self.batch_size,
       epochs=self.epochs,

@@ -30,8 +30,8 @@ class CopyDistribution(tff.learning.templates.DistributionProcess):
 
     Args:
       initialize_fn: -> state@SERVER.
-      next_fn: <state, weights>@SERVER -> what clients train on.
-      distribute_fn: (<state, weights>@SERVER, int32@CLIENTS) -> weights@CLIENTS.
+      next_fn: `<state, weights>@SERVER` -> what clients train on.
+      distribute_fn: `(<state, weights>@SERVER, int32@CLIENTS) -> weights@CLIENTS`.
     """
     super().__init__(initialize_fn, next_fn)
     self._distribute_fn = distribute_fn
@@ -58,7 +58,7 @@ def build_copy_distribution(
   Args:
     weights_type: Type of the weights, `tff.learning.models.ModelWeights`.
     copies: How a client's copy is made; None hands out the global model.
-    in_rounds: Whether clients train on copies too. `next` then gives <weights, key>, for client
+    in_rounds: Whether clients train on copies too. `next` then gives `<weights, key>`, for client
       work within `start_from_copies`; otherwise it gives the weights, as TFF's broadcast does.
     downlink: How `distribute` makes copies: "select", at the server, or "map", at the client, from
       a key sent along; that needs less memory with many clients, and is what runtimes other than

@@ -28,10 +28,10 @@ class FedSafeProcess(_templates.LearningProcess):
   """A `LearningProcess` that also adapts and distributes what it has trained.
 
   Attributes:
-    adapt: (state -> <state, metrics>)@SERVER: adapts the state that the last round left. The bits,
-      and the metrics, are those of adaptation inside that round, so that several ways of adapting
-      can share one training. None where no adaptation was asked for.
-    distribute: (state@SERVER, {int32}@CLIENTS) -> weights@CLIENTS: what each client receives for
+    adapt: `(state -> <state, metrics>)@SERVER`: adapts the state that the last round left. The
+      bits, and the metrics, are those of adaptation inside that round, so that several ways of
+      adapting can share one training. None where no adaptation was asked for.
+    distribute: `(state@SERVER, {int32}@CLIENTS) -> weights@CLIENTS`: what each client receives for
       use; a single value where all receive the same.
   """
 
@@ -86,7 +86,8 @@ def build_fed_safe(
     server_optimizer: Takes the aggregate as a gradient: Adam makes FedAdam of it, Yogi FedYogi.
       None is SGD of rate 1 for updates, and lets uploaded weights take the model's place (Eq. 4).
     clients: The form of the clients' arguments: `clients.Batches` or `clients.Shards`.
-    gradient: What local steps follow: `Plain` (Eq. 1) or `Adversarial` (Eq. 5).
+    gradient: What local steps follow: `Plain` (Eq. 1), `Adversarial` (Eq. 5) or a private one,
+      `privacy.dp_sgd.gradient.DpSgd`.
     gradient_clip: L2 norm to which the gradient of every local step is scaled down; 0 leaves it.
     client_learning_rate_fn: Schedule of the local rate by round; None leaves the optimizer's.
     attack_eps_fn: Schedule of the perturbation size of local adversarial training.
@@ -129,7 +130,8 @@ def build_fed_safe(
   if server_optimizer is not None:
     check_optimizer("server_optimizer", server_optimizer)
   if noise_seed is None:
-    noise_seed = keys.drawn_seed() if upload.sigma or copies is not None else 0
+    noisy = upload.sigma or copies is not None or getattr(gradient, "private", False)
+    noise_seed = keys.drawn_seed() if noisy else 0
   if copies_in_rounds and copies is None:
     raise UserError("copies_in_rounds needs copies, such as training.copies.Noise(0.01)")
 

@@ -21,7 +21,7 @@ TABLE = tff.StructType(
 
 
 def collect(told: tff.Value) -> tff.Value:
-  """What each client tells, <client, metrics>, as a table at the server."""
+  """What each client tells, `<client, metrics>`, as a table at the server."""
 
   def joined(table, clients, metrics):
     return collections.OrderedDict(

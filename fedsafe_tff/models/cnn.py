@@ -10,6 +10,7 @@ Mishkin and Matas, arXiv:1511.06422, but with the mean removed too).
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ CONV_WIDTHS = {
   "wide": (100, 150, 200, 200, 250, 250),
 }
 _KERNEL = 3
-_LEAST_VARIANCE = 1e-4  # of a unit that is scaled to variance 1: a dead one stays finite
+_LEAST_VARIANCE = 1e-4  # a unit that varies less, as a dead one, is not scaled to variance 1
 # The logits begin near zero: under He's full scale they begin at 1 to 5, equal for all images, and
 # the first steps against that offset kill the few units of the last hidden layers for good.
 _LOGITS_SCALE = 0.1
@@ -41,6 +42,28 @@ def parse_widths(text: str, count: int, flag: str) -> tuple[int, ...]:
   if len(widths) != count or min(widths, default=0) < 1:
     raise UserError(f"--{flag}={text} must be {count} comma-separated numbers above 0")
   return widths
+
+
+def from_settings(
+  *,
+  input_shape: tuple[int, int, int],
+  num_classes: int,
+  conv_widths: str,
+  dense_widths: str,
+  **settings: Any,
+) -> FunctionalModel:
+  """`build_cnn` with widths as flags have them: "narrow", "wide" or comma-separated numbers.
+
+  Raises:
+    UserError: Widths that are none, or images too small.
+  """
+  return build_cnn(
+    input_shape=input_shape,
+    num_classes=num_classes,
+    conv_widths=parse_widths(conv_widths, 6, "conv_widths"),
+    dense_widths=parse_widths(dense_widths, 4, "dense_widths"),
+    **settings,
+  )
 
 
 def build_cnn(
@@ -141,7 +164,8 @@ def build_cnn(
 
     def adjust(layer, kernel, bias, x):
       center, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-      scale = (_LOGITS_SCALE if layer == last else 1.0) / tf.sqrt(variance + _LEAST_VARIANCE)
+      target = _LOGITS_SCALE if layer == last else 1.0  # as the kernels were drawn
+      scale = target / tf.sqrt(tf.maximum(variance, _LEAST_VARIANCE * target**2))
       made.extend([kernel * scale, (bias - center) * scale])
       return (x - center) * scale
 

@@ -9,26 +9,14 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
+from fedsafe_tff import lazy
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.models.cnn import build_cnn, parse_widths
-from fedsafe_tff.models.functional import FunctionalModel
-from fedsafe_tff.models.keras_adapter import from_keras, seeded
-from fedsafe_tff.models.logits import check_logits
 
-
-def _cnn(conv_widths: str, dense_widths: str, **settings: Any) -> FunctionalModel:
-  return build_cnn(
-    conv_widths=parse_widths(conv_widths, 6, "conv_widths"),
-    dense_widths=parse_widths(dense_widths, 4, "dense_widths"),
-    **settings,
-  )
-
-
-# Name to a function of the settings of `build_model`.
-MODELS: dict[str, Callable[..., FunctionalModel]] = {"cnn": _cnn}
+# Name to a function of (input_shape, num_classes) and of those settings of `build_model` that it
+# takes. It is imported on first use, so that flags know the names without TensorFlow.
+MODELS: dict[str, Callable[..., Any]] = {
+  "cnn": lazy.Member("fedsafe_tff.models.cnn", "from_settings"),
+}
 
 
 def build_model(
@@ -43,31 +31,52 @@ def build_model(
   stddev: Sequence[float] = (0.25,),
   compute_dtype: str = "float32",
   pool_grid: int = 0,
-  calibration: np.ndarray | None = None,
+  calibration: Any = None,
   seed: int = 0,
-) -> FunctionalModel:
+) -> Any:
   """Builds one of `MODELS`, or the user's `package.module:function` or `PATH/file.py:function`.
 
   The user's function takes (input_shape, num_classes) and returns a Keras model or a
   `FunctionalModel`; it sees images in [0, 1] and normalises them itself. What Keras draws for its
   initial weights follows from `seed`.
 
+  Args:
+    name: See above.
+    input_shape: (height, width, channels).
+    num_classes: Number of logits.
+    conv_widths: Of "cnn": "narrow", "wide" or six comma-separated numbers.
+    dense_widths: Of "cnn": four comma-separated numbers.
+    dropout: Of "cnn": rate before the last layer.
+    mean: Per channel, in pixels of [0, 1]; what the first layer subtracts.
+    stddev: Per channel, in pixels of [0, 1]; what it divides by.
+    compute_dtype: Of "cnn": "float32" or "bfloat16".
+    pool_grid: Of "cnn", see `build_cnn`.
+    calibration: Of "cnn": images, uint8 [n, height, width, channels], or None.
+    seed: Of what Keras draws.
+
+  Returns:
+    A `FunctionalModel`.
+
   Raises:
     UserError: The name can't be resolved, or what it makes can't be used.
   """
   if name in MODELS:
-    return MODELS[name](
-      input_shape=input_shape,
-      num_classes=num_classes,
-      conv_widths=conv_widths,
-      dense_widths=dense_widths,
-      dropout=dropout,
-      mean=mean,
-      stddev=stddev,
-      compute_dtype=compute_dtype,
-      pool_grid=pool_grid,
-      calibration=calibration,
-    )
+    offered = {
+      "conv_widths": conv_widths,
+      "dense_widths": dense_widths,
+      "dropout": dropout,
+      "mean": mean,
+      "stddev": stddev,
+      "compute_dtype": compute_dtype,
+      "pool_grid": pool_grid,
+      "calibration": calibration,
+    }
+    taken = lazy.taken(MODELS[name], offered)
+    return MODELS[name](input_shape=input_shape, num_classes=num_classes, **taken)
+  from fedsafe_tff.models.functional import FunctionalModel
+  from fedsafe_tff.models.keras_adapter import from_keras
+  from fedsafe_tff.models.logits import check_logits
+
   _, build = load_function(name)
   made = call_function(build, input_shape, num_classes, seed)
   model = made
@@ -83,6 +92,10 @@ def call_function(
   build: Callable[..., Any], input_shape: tuple[int, int, int], num_classes: int, seed: int
 ) -> Any:
   """What a user's function returns; layers are named as in a process that made no others."""
+  import tensorflow as tf
+
+  from fedsafe_tff.models.keras_adapter import seeded
+
   tf.keras.backend.reset_uids()
   with seeded(seed):
     return build(tuple(input_shape), num_classes)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, lazy
 from fedsafe_tff.models import registry
 from fedsafe_tff.models.functional import FunctionalModel
 
@@ -39,7 +39,7 @@ def fingerprint(name: str, *, input_shape: tuple[int, int, int], num_classes: in
     UserError: The name can't be resolved.
   """
   if name in registry.MODELS:
-    module = sys.modules[registry.MODELS[name].__module__]
+    module = sys.modules[lazy.loaded(registry.MODELS[name]).__module__]
     digest = hashlib.sha256(name.encode())
     return "" if _package(module.__name__) == _OURS else _with_sources(digest, module)
   module, build = registry.load_function(name)

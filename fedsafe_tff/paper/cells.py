@@ -113,6 +113,10 @@ def make_cell(
       "--downlink_schedule=every: tables and figures noise the last distribution only, so that "
       "methods share a training: leave it at last"
     )
+  if config.stop_at_epsilon:
+    raise UserError(
+      "--stop_at_epsilon is for single runs: the rounds of a table or figure are those of --rounds"
+    )
   if config.draws_noise and config.noise_seed < 0:
     raise UserError(
       "tables and figures are made to be repeated: give the seed of their noise, --noise_seed, as "

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from fedsafe_tff import lazy
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper.request import Request, Task
 from fedsafe_tff.runs.config import GROUPS, Config
@@ -57,8 +59,10 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     raise UserError(f"--{flag} is not for tables and figures: it is set by {_SET_HERE[flag]}")
   own = {field.name: values[field.name].value for g in groups for field in dataclasses.fields(g)}
   attack = values.attacks if values["attacks"].present else "pgd"
-  if attack not in ("pgd", "fgsm"):
-    raise UserError(f"--attacks={attack}: a table or figure has one attack: choose pgd or fgsm")
+  if attack not in ATTACKS:
+    raise UserError(
+      f"--attacks={attack}: a table or figure has one attack: choose {lazy.listed(ATTACKS)}"
+    )
   config_names = {f.name for group in GROUPS for f in dataclasses.fields(group)}
   tasks = tuple(_task(word, own, ordered, groups) for word in _words(own["tasks"], "tasks"))
   if len({task.name for task in tasks}) < len(tasks):

@@ -30,7 +30,7 @@ class Request:
     seeds: The seeds, of which each makes a whole repetition.
     out: Folder for tables, plots and page.
     cache: Folder of the cache.
-    attack: "pgd" or "fgsm".
+    attack: A name of `attacks.registry.ATTACKS`.
     eps: Perturbation sizes in pixels of [0, 1]; None leaves them to the table or figure.
     dp: Whether uploads are clipped and noised in all cells.
     study: What varies in an ablation.

@@ -142,7 +142,13 @@ class _Group:
       raise Stopped(f"stopped by {self._stop.signal_name}: the same command continues")
 
   def _noise(self, config: Config) -> Noise:
-    return Noise.from_config(config, self._prepared.min_images)
+    prepared = self._prepared
+    return Noise.from_config(
+      config,
+      prepared.min_images,
+      client_images=[len(rows) for rows in prepared.clients],
+      largest_patient=prepared.largest_patient,
+    )
 
   def _trainer(self, config: Config) -> trainers.Trainer:
     """The algorithm of a configuration; to compile it takes seconds."""

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff import keys, versions
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
@@ -18,8 +20,8 @@ from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
+from fedsafe_tff.runs import parts, strata
 from fedsafe_tff.runs import run_dir as run_dir_lib
-from fedsafe_tff.runs import strata
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.render import write_csv
@@ -28,25 +30,32 @@ _EXAMPLE_EPS = 0.03  # Figure 1 of the paper
 _EXAMPLE_CANDIDATES = 64
 
 
+_ATTACK_SETTINGS = {
+  "steps": "attack_steps",
+  "step_size": "attack_step_size",
+  "random_start": "attack_random_start",
+  "restarts": "attack_restarts",
+}
+
+
 def attack_specs(config: Config) -> list[AttackSpec]:
-  """Every attack at every size, in the order of the flags."""
+  """Every attack at every size, in the order of the flags.
+
+  Raises:
+    UserError: A setting that none of the attacks takes, or an attack that can't be had so.
+  """
+  names = config.attacks.split(",")
+  fields = {name: ATTACKS[name].fields for name in names}
+  for field, flag in _ATTACK_SETTINGS.items():
+    if flag in parts.changed(config) and not any(field in fields[name] for name in names):
+      raise UserError(f"--{flag} has no effect: none of --attacks={config.attacks} takes it")
   specs = []
-  for name in config.attacks.split(","):
+  for name in names:
+    given = {f: getattr(config, flag) for f, flag in _ATTACK_SETTINGS.items() if f in fields[name]}
+    if name == "fgsm":
+      given = {"steps": 1}  # under which its results are stored
     for eps in config.attack_eps:
-      if name == "fgsm":
-        specs.append(AttackSpec("fgsm", eps, steps=1, labels=config.attack_labels))
-      else:
-        specs.append(
-          AttackSpec(
-            "pgd",
-            eps,
-            steps=config.attack_steps,
-            step_size=config.attack_step_size,
-            random_start=config.attack_random_start,
-            restarts=config.attack_restarts,
-            labels=config.attack_labels,
-          )
-        )
+      specs.append(AttackSpec(name, eps, labels=config.attack_labels, **given))
   return specs
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from fedsafe_tff.data import loading, remembered
 from fedsafe_tff.data.formats.frame import Reading
-from fedsafe_tff.data.image_folder import Meaning
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.spec import Meaning
 from fedsafe_tff.runs.config import Config
 
 Log = Callable[[str], None]
@@ -26,15 +26,20 @@ class Inputs:
   Attributes:
     data_hash: `ImageSet.content_hash` of its images.
     model_hash: `models.source.fingerprint` of a user's model; empty for those of this package.
+    init_hash: Of the weights that the run begins with; empty where it draws them.
   """
 
   data_hash: str
   model_hash: str = ""
+  init_hash: str = ""
 
   @property
   def identity(self) -> str:
     """sha256, as hex, of all of it."""
-    facts = json.dumps(dataclasses.asdict(self), sort_keys=True)
+    parts = dataclasses.asdict(self)
+    if not self.init_hash:
+      del parts["init_hash"]  # as it was before there were any
+    facts = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
 
   def facts(self) -> dict[str, str | None]:
@@ -43,14 +48,18 @@ class Inputs:
       "identity": self.identity,
       "data_hash": self.data_hash,
       "model_hash": self.model_hash or None,
+      "init_hash": self.init_hash or None,
     }
 
   def differing(self, stored: dict[str, Any]) -> str:
     """What differs from stored `facts`, in words; empty where nothing does."""
     if stored.get("identity") == self.identity:
       return ""
-    same_images = stored.get("data_hash") == self.data_hash
-    return "another source or other weights of --model" if same_images else "other images"
+    if stored.get("data_hash") != self.data_hash:
+      return "other images"
+    if (stored.get("init_hash") or "") != self.init_hash:
+      return "other weights of --init_from"
+    return "another source or other weights of --model"
 
 
 def data_spec(config: Config) -> loading.DataSpec:
@@ -103,4 +112,9 @@ def identify(config: Config, image_set: ImageSet) -> Inputs:
       input_shape=image_set.image_shape,
       num_classes=len(image_set.class_names),
     )
-  return Inputs(remembered.content_hash(image_set, config.cache_dir), model_hash)
+  init_hash = ""
+  if config.init_from:
+    from fedsafe_tff.runs import warm_start
+
+    init_hash = warm_start.fingerprint(config.init_from)
+  return Inputs(remembered.content_hash(image_set, config.cache_dir), model_hash, init_hash)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.remembered import content_hash, remember
@@ -72,7 +73,7 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   """
   forward_backward = seconds_per_image(prepared)
   train = sum(map(len, prepared.clients)) * config.local_epochs * config.rounds
-  local = config.local_attack_steps if config.defense == "local_adversarial_training" else 0
+  local = config.local_attack_steps if config.trains_robustly else 0
   training = train * (1 + local) * forward_backward
   adaptation = 0.0
   if config.adapts:
@@ -83,7 +84,7 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   if config.attack_images:
     attacked = min(attacked, config.attack_images)
   steps = sum(
-    config.attack_steps * config.attack_restarts if name == "pgd" else 1
+    config.attack_steps * config.attack_restarts if ATTACKS[name].iterates else 1
     for name in config.attacks.split(",")
   )
   copies = config.num_clients if config.noisy_downlink else 1

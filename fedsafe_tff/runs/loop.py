@@ -116,6 +116,7 @@ def train(
       raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
+    run_dir_lib.write_json(path / "privacy.json", noise.facts(number, config.rounds))
     clients_table.append(_client_rows(outcome["clients"], number))
     _write_events(events, row, number)
     checkpoints.save(state, number)
@@ -178,7 +179,7 @@ def _metrics_row(
     "epsilon_paper": noise.paper_epsilon(number),
     "adapted": int(adapted is not None),
   }
-  if config.clip_norm > 0 and np.isfinite(column["clipped"]).all():
+  if noise.upload_clip > 0 and np.isfinite(column["clipped"]).all():
     row["clipped_share"] = float(column["clipped"].mean())
   if adapted is not None:
     values = dict(zip(adaptation.METRICS, adapted.tolist()))

@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff import keys
 from fedsafe_tff.privacy import accounting, calibration
+from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism
+from fedsafe_tff.privacy.statement import PrivacyStatement
+from fedsafe_tff.runs import private
 from fedsafe_tff.runs.config import Config
 
 
@@ -19,7 +22,8 @@ class Noise:
     downlink_sigma: Per weight of a client's copy; 0 for none.
     config: The run's settings.
     min_images: Size m of the smallest client.
-    seed: Seed of both; None where there is none.
+    seed: Seed of all of it; None where there is none.
+    mechanism: What `--privacy` asks for; None where it asks for none.
   """
 
   uplink_sigma: float
@@ -27,10 +31,17 @@ class Noise:
   config: Config
   min_images: int
   seed: int | None
+  mechanism: Mechanism | None = None
 
   @classmethod
   def from_config(
-    cls, config: Config, min_images: int, manifest: Mapping[str, Any] | None = None
+    cls,
+    config: Config,
+    min_images: int,
+    manifest: Mapping[str, Any] | None = None,
+    *,
+    client_images: Sequence[int] = (),
+    largest_patient: int = 0,
   ) -> "Noise":
     """Takes sigma from the flags, or computes it (Eq. 2-3; Wei et al.).
 
@@ -38,6 +49,11 @@ class Noise:
       config: The run's settings.
       min_images: Size m of the smallest client.
       manifest: Of the run that is continued: it holds the seed where that was drawn.
+      client_images: Size of each client; by default they are all of size m.
+      largest_patient: Images of a patient at most; 0 where no patient is named.
+
+    Raises:
+      UserError: `--privacy` can't meet what is asked for.
     """
     common = {
       "delta": config.uplink_delta,
@@ -62,11 +78,41 @@ class Noise:
       if seed < 0:
         stored = (manifest or {}).get("seeds", {}).get("noise_seed")
         seed = keys.drawn_seed() if stored is None else stored
-    return cls(uplink, downlink, config, min_images, seed)
+    mechanism = None
+    if config.mechanism_asked:
+      sizes = tuple(client_images) or (min_images,) * config.num_clients
+      mechanism = private.mechanism(config, sizes, largest_patient, seed)
+      uplink = mechanism.upload_sigma
+    return cls(uplink, downlink, config, min_images, seed, mechanism)
+
+  @property
+  def upload_clip(self) -> float:
+    """Norm to which uploads are clipped; 0 for none."""
+    return self.mechanism.upload_clip if self.mechanism else self.config.clip_norm
+
+  def private_statement(self, rounds: int) -> PrivacyStatement:
+    """What is guaranteed after `rounds` rounds, for `privacy.json`."""
+    made = self.mechanism or private.by_older_flags(
+      self.config, self.min_images, self.uplink_sigma
+    )
+    return private.statement(self.config, made, rounds)
+
+  def facts(self, rounds: int, planned: int) -> dict[str, Any]:
+    """Contents of `privacy.json` after `rounds` of `planned` rounds."""
+    return {
+      "rounds": rounds,
+      "planned_rounds": planned,
+      "now": self.private_statement(rounds).to_json(),
+      "planned": self.private_statement(planned).to_json(),
+      "seed_in_run_folder": self.seed is not None,
+    }
 
   def epsilon(self, rounds: int) -> float | None:
     """Provable epsilon after `rounds` rounds; None where no statement can be made."""
     config = self.config
+    if self.mechanism:
+      epsilon = self.mechanism.account(rounds).epsilon
+      return epsilon if math.isfinite(epsilon) else None
     if config.central_dp:
       return accounting.central_epsilon(
         noise_multiplier=config.dp_noise_multiplier, rounds=rounds, delta=config.uplink_delta
@@ -83,6 +129,8 @@ class Noise:
   def paper_epsilon(self, rounds: int) -> float | None:
     """The paper's nominal epsilon after `rounds` uploads; None without clipped, noised uploads."""
     config = self.config
+    if self.mechanism and self.mechanism.nominal_epsilon is None:
+      return None
     if not (self.uplink_sigma > 0 and config.clip_norm > 0):
       return None
     exposures = min(rounds, config.effective_exposures) or 1
@@ -97,8 +145,9 @@ class Noise:
 
   def statement(self, rounds: int) -> list[str]:
     """Sentences on what the noise guarantees after `rounds` rounds."""
-    lines = accounting.statement(
-      uplink_sigma=self.uplink_sigma,
+    lines = self.mechanism.statement(rounds).sentences() if self.mechanism else []
+    lines += accounting.statement(
+      uplink_sigma=0.0 if self.mechanism else self.uplink_sigma,
       clip_norm=self.config.clip_norm,
       uploads=rounds,
       min_images=self.min_images,

@@ -1,5 +1,6 @@
 """From a config to data on disk, a model and the numbers that depend on both."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
-from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs import inputs, warm_start
 from fedsafe_tff.runs.config import Config
 
 _CALIBRATION_IMAGES = 64
@@ -58,6 +59,17 @@ class Prepared:
   trivial: dict[str, float]
   min_images: int
   sites: tuple[str, ...] | None = None
+
+  @property
+  def largest_patient(self) -> int:
+    """Images of a patient at a client at most; 0 where an image's patient is not named."""
+    patients = self.image_set.patients
+    if patients is None:
+      return 0
+    counts = [collections.Counter(patients[row] for row in rows) for rows in self.clients]
+    if any("" in count for count in counts):
+      return 0
+    return max(max(count.values()) for count in counts)
 
   def images(self, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a part."""
@@ -190,6 +202,8 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     calibration=_calibration_images(server) if config.init == "calibrated" else None,
     seed=config.seed,
   )
+  if config.init_from:
+    model = warm_start.begin_from(model, config.init_from)
   trivial = remembered.remember(
     config.cache_dir,
     "trivial",

@@ -86,6 +86,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
   runtimes.configure(config)
+  evaluate_lib.attack_specs(config)  # what is wrong with them is known before the training
   with graceful_stop() as stop:
 
     def tell(text: str) -> None:
@@ -99,7 +100,14 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
     survey_page.store(path, *look(prepared.image_set, prepared.inputs.data_hash, config.cache_dir))
-    noise = Noise.from_config(config, prepared.min_images, before)
+    noise = Noise.from_config(
+      config,
+      prepared.min_images,
+      before,
+      client_images=[len(rows) for rows in prepared.clients],
+      largest_patient=prepared.largest_patient,
+    )
+    config = _within_epsilon(config, noise, progress)
     run_dir.write_json(path / "partition.json", prepared.partition_facts())
     run_dir.write_manifest(
       path,
@@ -120,6 +128,22 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
     evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+
+
+def _within_epsilon(config: Config, noise: Any, progress: Progress) -> Config:
+  """The settings with as many rounds as `--stop_at_epsilon` allows."""
+  from fedsafe_tff.runs.private import rounds_within
+
+  if not config.stop_at_epsilon:
+    return config
+  rounds = rounds_within(noise.epsilon, config.stop_at_epsilon, config.rounds)
+  if rounds < config.rounds:
+    progress.note(
+      f"--stop_at_epsilon={config.stop_at_epsilon:g}: {rounds} of {config.rounds} rounds cost "
+      f"{noise.epsilon(rounds):.4g}, one more {noise.epsilon(rounds + 1):.4g}; the run ends with "
+      f"round {rounds}"
+    )
+  return dataclasses.replace(config, rounds=rounds)
 
 
 def _stopped(path: pathlib.Path, stop) -> Stopped:

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
 
+from fedsafe_tff import lazy
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runtime import registry
 
@@ -35,26 +35,20 @@ def open_runtime(
   """
   if config.runtime != "native" and config.noisy_downlink and config.downlink == "select":
     log(f"--runtime={config.runtime}: the downlink is map instead of select; its bits are the same")
-  return registry.build(config.runtime, log=log, **_options(config, log_path, log))
+  if config.runtime == "native":
+    from fedsafe_tff.runtime import gpus
 
-
-def _options(
-  config: Config, log_path: str | os.PathLike, log: Callable[[str], None]
-) -> dict[str, Any]:
-  if config.runtime == "device":
-    return {"memory_limit": config.gpu_memory_limit}
-  if config.runtime == "ray":
-    return {
-      "address": config.ray_address,
-      "cpus_per_client": config.ray_cpus_per_client,
-      "gpus_per_client": config.ray_gpus_per_client,
-    }
-  from fedsafe_tff.runtime import gpus
-
-  if gpus.visible():
-    log("--runtime=native trains on the CPU, though there is a GPU: --runtime=device would use it")
-  return {
+    if gpus.visible():
+      log("--runtime=native trains on the CPU, not on the GPU here: --runtime=device would")
+  offered = {
+    "log": log,
     "log_path": log_path,
     "threads": config.threads,
     "max_clients": registry.clients_at_once(config.threads),
+    "memory_limit": config.gpu_memory_limit,
+    "address": config.ray_address,
+    "cpus_per_client": config.ray_cpus_per_client,
+    "gpus_per_client": config.ray_gpus_per_client,
   }
+  taken = lazy.taken(registry.RUNTIMES[config.runtime], offered)
+  return registry.build(config.runtime, **taken)

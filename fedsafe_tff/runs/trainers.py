@@ -14,11 +14,13 @@ from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client, read_named
 from fedsafe_tff.learning import aggregation, baselines, fed_safe
 from fedsafe_tff.learning.clients import Shards
+from fedsafe_tff.runs import parts
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
-from fedsafe_tff.training import copies, gradients, local, schedules
-from fedsafe_tff.training.adaptation import Adaptation
+from fedsafe_tff.runs.private import poisson_steps
+from fedsafe_tff.training import gradients, local, schedules
+from fedsafe_tff.training.registry import DEFENSES
 from fedsafe_tff.training.upload import Upload
 
 Call = Callable[..., Any]  # invokes a TFF computation in the runtime
@@ -127,11 +129,15 @@ def _arrays(weights: tff.learning.models.ModelWeights) -> tuple[np.ndarray, ...]
 
 def _shards(config: Config, prepared: Prepared) -> Shards:
   directory, shape = prepared.store.directory, prepared.store.image_shape
+  private_steps = 0
+  if config.mechanism_asked and config.privacy == "dp_sgd":
+    private_steps = poisson_steps(config, [len(rows) for rows in prepared.clients])
   return Shards(
     read=lambda client: read_client(directory, client, shape),
     batch_size=config.batch_size,
     epochs=config.local_epochs,
     augment=parse_ops(config.augment),
+    poisson_steps=private_steps,
   )
 
 
@@ -141,18 +147,29 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
   The state is the same whatever the server does after the last round, so that one training can be
   adapted and distributed in many ways.
   """
+  defense = DEFENSES[config.defense]
   gradient, attack_eps_fn = gradients.Plain(), None
-  if config.defense == "local_adversarial_training":
-    gradient = gradients.Adversarial(config.local_attack_eps, config.local_attack_steps)
+  if defense.gradient is not None:
+    offered = {
+      "attack_eps": ("local_attack_eps", config.local_attack_eps),
+      "steps": ("local_attack_steps", config.local_attack_steps),
+    }
+    gradient = parts.build(defense.gradient, config, offered, "defense")
     attack_eps_fn = _by_round(local_attack_eps, config)
+  if noise.mechanism and noise.mechanism.gradient is not None:
+    gradient = noise.mechanism.gradient
   adapting = {}
   if config.adapts:
     adapting = {
-      "adaptation": _adaptation(config),
+      "adaptation": _adaptation(defense.adaptation, config),
       "adaptation_data": _server_data(prepared),
       "adapt_when": _by_round(adapts_in, config),
     }
   noisy = noise.downlink_sigma > 0
+  made = None
+  if noisy:
+    sigma = ("downlink_sigma", noise.downlink_sigma)
+    made = parts.build(defense.copies, config, {"sigma": sigma}, "defense")
   return fed_safe.build_fed_safe(
     prepared.model,
     client_optimizer=tff.learning.optimizers.build_sgdm(
@@ -163,14 +180,9 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     gradient_clip=config.gradient_clip,
     client_learning_rate_fn=_by_round(learning_rate, config),
     attack_eps_fn=attack_eps_fn,
-    upload=Upload(config.upload, config.clip_norm, noise.uplink_sigma),
-    model_aggregator=aggregation.build_aggregator(
-      config.aggregator,
-      clip_norm=config.clip_norm,
-      noise_multiplier=config.dp_noise_multiplier,
-      clients_per_round=config.num_clients,
-    ),
-    copies=copies.Noise(noise.downlink_sigma) if noisy else None,
+    upload=Upload(config.upload, noise.upload_clip, noise.uplink_sigma),
+    model_aggregator=_aggregator(config, prepared, noise),
+    copies=made,
     copies_in_rounds=noisy and config.downlink_schedule == "every",
     # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
     downlink=config.downlink if config.runtime == "native" else "map",
@@ -180,24 +192,36 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
   )
 
 
+def _aggregator(
+  config: Config, prepared: Prepared, noise: Noise
+) -> tff.aggregators.WeightedAggregationFactory:
+  if noise.mechanism and noise.mechanism.make_aggregator is not None:
+    specs = prepared.model.weight_specs()
+    return tff.aggregators.as_weighted_aggregator(noise.mechanism.make_aggregator(specs))
+  return aggregation.build_aggregator(
+    config.aggregator,
+    clip_norm=config.clip_norm,
+    noise_multiplier=config.dp_noise_multiplier,
+    clients_per_round=config.num_clients,
+  )
+
+
 def _by_round(value: Callable[[Config, int], Any], config: Config) -> schedules.Schedule:
   return schedules.table([value(config, number) for number in range(config.rounds)])
 
 
-def _adaptation(config: Config) -> Adaptation:
-  return Adaptation(
-    attack=config.adaptation_attack,
-    eps=config.adaptation_eps,
-    steps=config.adaptation_steps,
-    step_size=config.adaptation_step_size,
-    random_start=config.adaptation_random_start,
-    epochs=config.adaptation_epochs,
-    learning_rate=config.adaptation_learning_rate,
-    batch_size=config.adaptation_batch_size,
-    gradient_clip=config.gradient_clip,
-    share=config.adaptation_share,
-    each_epoch=config.adaptation_examples == "each_epoch",
-  )
+def _adaptation(make: Callable[..., Any], config: Config) -> Any:
+  offered = {
+    name: (f"adaptation_{name}", getattr(config, f"adaptation_{name}"))
+    for name in (
+      "attack", "eps", "steps", "step_size", "random_start", "epochs", "learning_rate",
+      "batch_size", "share",
+    )
+  }  # fmt: skip
+  offered["gradient_clip"] = ("gradient_clip", config.gradient_clip)
+  each_epoch = config.adaptation_examples == "each_epoch"
+  offered["each_epoch"] = ("adaptation_examples", each_epoch)
+  return parts.build(make, config, offered, "defense")
 
 
 def _server_data(prepared: Prepared) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
@@ -243,7 +267,7 @@ def local_attack_eps(config: Config, round_index: int) -> float:
   It grows in equal parts over the warm-up, from the first round on, and is what was asked for in
   the rest: at least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
   """
-  if config.defense != "local_adversarial_training":
+  if not config.trains_robustly:
     return 0.0
   if config.rounds < 4:
     return config.local_attack_eps

@@ -1,4 +1,4 @@
-"""The runtimes by name, and the one that a program runs its computations in.
+"""The runtimes by name, one line each, and the one that a program runs its computations in.
 
 TFF's own local context leaves its worker behind when a program ends, which then keeps the terminal
 or pipe open; the runtimes here don't. `use` installs one for the rest of a program:
@@ -11,8 +11,10 @@ import atexit
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from fedsafe_tff import lazy
 from fedsafe_tff.errors import UserError
 
 _in_use: list["Runtime"] = []
@@ -33,35 +35,29 @@ class Runtime(Protocol):
   def __exit__(self, *error: Any) -> None: ...
 
 
-def _native(**options: Any) -> Runtime:
-  from fedsafe_tff.runtime.native import NativeRuntime
-
-  return NativeRuntime(**options)
-
-
-def _device(**options: Any) -> Runtime:
-  from fedsafe_tff.runtime.device import DeviceRuntime
-
-  return DeviceRuntime(**options)
-
-
-def _ray(**options: Any) -> Runtime:
-  from fedsafe_tff.runtime.ray_runtime import RayRuntime
-
-  return RayRuntime(**options)
-
-
-# A runtime that is not used is not imported.
-RUNTIMES = {"native": _native, "device": _device, "ray": _ray}
+# A runtime that is not used is not imported. A new one takes a `Runtime` class and a line.
+RUNTIMES: dict[str, Callable[..., Runtime]] = {
+  "native": lazy.Member(
+    "fedsafe_tff.runtime.native", "NativeRuntime", "TFF's own worker, on the CPU"
+  ),
+  "device": lazy.Member(
+    "fedsafe_tff.runtime.device",
+    "DeviceRuntime",
+    "in this process, clients side by side on its GPUs (or its CPU)",
+  ),
+  "ray": lazy.Member(
+    "fedsafe_tff.runtime.ray_runtime", "RayRuntime", "clients on the machines of a Ray cluster"
+  ),
+}
 
 
 def build(name: str, **options: Any) -> Runtime:
   """A runtime; enter it as a context manager, on the main thread.
 
   Args:
-    name: "native" (TFF's own worker, on the CPU), "device" (in this process, clients round-robin
-      over its GPUs) or "ray" (clients on the machines of a cluster).
-    **options: See `NativeRuntime`, `DeviceRuntime` and `RayRuntime`.
+    name: Key of `RUNTIMES`: "native" (TFF's own worker, on the CPU), "device" (in this process,
+      clients round-robin over its GPUs) or "ray" (clients on the machines of a cluster).
+    **options: Its arguments: see `NativeRuntime`, `DeviceRuntime` and `RayRuntime`.
 
   Raises:
     UserError: There is no such runtime, or it can't be had here.

@@ -6,6 +6,7 @@ __getattr__, __dir__ = lazy.attach(
   __name__,
   {
     "Adaptation": "adaptation",
+    "DEFENSES": "registry",
     "Adversarial": "gradients",
     "Plain": "gradients",
     "Noise": "copies",

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from fedsafe_tff import keys
-from fedsafe_tff.attacks.fgsm import fgsm
-from fedsafe_tff.attacks.pgd import pgd
+from fedsafe_tff import keys, lazy
+from fedsafe_tff.attacks.registry import ATTACKS
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.steps import sgd_step, training_gradient
 
@@ -30,11 +30,11 @@ class Adaptation:
   """Fixed settings of the adaptation.
 
   Attributes:
-    attack: "fgsm" (Eq. 6) or "pgd" (Eq. 7).
+    attack: A name of `attacks.registry.ATTACKS`, such as "fgsm" (Eq. 6) or "pgd" (Eq. 7).
     eps: Perturbation size, in pixels of [0, 1].
-    steps: PGD steps.
-    step_size: PGD step alpha; 0 means eps / steps.
-    random_start: Whether PGD starts at a random point of the ball.
+    steps: Steps of an attack that iterates.
+    step_size: Its step alpha, in pixels of [0, 1]; 0 means eps / steps.
+    random_start: Whether it starts at a random point of the ball.
     epochs: Epochs of fine-tuning.
     learning_rate: Of its SGD.
     batch_size: Clean images in a batch; as many adversarial ones join them.
@@ -42,6 +42,9 @@ class Adaptation:
     share: Share of the server's images that is used, in (0, 1].
     each_epoch: Make the examples anew with the current weights before every epoch; otherwise
       once, with the aggregated model (Algorithm 1).
+
+  Raises:
+    UserError: The attack is unknown, or has no step size where one is given.
   """
 
   attack: str = "pgd"
@@ -55,6 +58,14 @@ class Adaptation:
   gradient_clip: float = 0.0
   share: float = 1.0
   each_epoch: bool = False
+
+  def __post_init__(self):
+    if self.attack not in ATTACKS:
+      raise UserError(
+        f"the adaptation's attack {self.attack!r} is unknown: choose {lazy.listed(ATTACKS)}"
+      )
+    if self.step_size and "step_size" not in ATTACKS[self.attack].fields:
+      raise UserError(f"the adaptation's attack {self.attack} has no step_size")
 
   def __call__(
     self,
@@ -86,18 +97,16 @@ def make_examples(
   def logits_fn(inputs):
     return model.apply(weights, inputs)
 
-  if settings.attack == "fgsm":
-    return fgsm(logits_fn, images, labels, eps=settings.eps)
-  return pgd(
-    logits_fn,
-    images,
-    labels,
-    eps=settings.eps,
-    step_size=settings.step_size or settings.eps / settings.steps,
-    steps=settings.steps,
-    random_start=settings.random_start,
-    key=key,
-  )
+  offered = {
+    "steps": settings.steps,
+    "step_size": settings.step_size or settings.eps / settings.steps,
+    "random_start": settings.random_start,
+    "key": key,
+  }
+  attack = ATTACKS[settings.attack].function
+  taken = lazy.taken(attack, offered)
+  made = attack(logits_fn, images, labels, eps=settings.eps, **taken)
+  return made[0] if isinstance(made, tuple) else made  # less the queries
 
 
 def adapt(

@@ -21,6 +21,8 @@ class LocalGradient(Protocol):
   """What local training asks of a gradient.
 
   One that has `attack_eps`, in pixels of [0, 1], gets that size where no schedule gives another.
+  One with `private` true gets a key that comes of the noise's seed and not of the run's, and so do
+  the client's batches: whoever could compute them could undo noise and sampling.
   """
 
   def __call__(

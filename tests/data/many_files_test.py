@@ -6,9 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fedsafe_tff.data import chunk, decoding, hash_links, image_files, loading, remembered
+from fedsafe_tff.data import chunk, decoding, hash_links, image_files, loading, mapped, remembered
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
+from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.mapped import sparing
 from fedsafe_tff.data.near_duplicates import hash_image, near_groups
 from fedsafe_tff.data.shard_writer import build_from_rows
@@ -180,14 +181,34 @@ def test_mapped_images_don_t_stay_in_memory(tmp_path):
 
   images = np.random.default_rng(0).integers(0, 256, (600, 200, 200, 1)).astype(np.uint8)
   np.save(tmp_path / "x.npy", images)
-  mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+  on_disk = np.load(tmp_path / "x.npy", mmap_mode="r")
 
   def held() -> int:
     return sum(m.rss for m in psutil.Process().memory_maps() if m.path == str(tmp_path / "x.npy"))
 
-  with sparing(mapped):
-    assert (mapped == images).all()
+  with sparing(on_disk):
+    assert (on_disk == images).all()
   assert held() < 2**20
-  assert (mapped == images).all() and held() > 20 * 2**20
+  assert (on_disk == images).all() and held() > 20 * 2**20
   with sparing(images):  # in memory: nothing is given back
     assert images.any()
+
+
+def test_shards_of_mapped_images_are_written_without_holding_them(tmp_path, monkeypatch):
+  import psutil
+
+  monkeypatch.setattr(mapped, "_SECONDS", 1e3)  # a disk faster than the clock
+  path, count = tmp_path / "images.npy", 40_000
+  np.lib.format.open_memmap(path, "w+", np.uint8, (count, 48, 48, 3)).flush()  # zeros, a hole
+  on_disk = np.load(path, mmap_mode="r")
+  ids = np.arange(count)
+  images = ImageSet(on_disk, ids % 2, ("a", "b"), ("x",) * count, ids, ids, None, ids)
+  held = []
+
+  def watch(piece: np.ndarray) -> np.ndarray:
+    held.append(sum(m.rss for m in psutil.Process().memory_maps() if m.path == str(path)))
+    return piece
+
+  rows = np.random.default_rng(0).permutation(count)[:12_000]
+  build_from_rows(str(tmp_path), "hash", images, {"c": rows}, changes={"c": watch}, change_key=1)
+  assert len(held) > 4 and 0 < max(held) < 0.7 * on_disk.nbytes, (held, on_disk.nbytes)

@@ -8,7 +8,7 @@ from fedsafe_tff.learning import baselines
 from fedsafe_tff.learning.clients import Shards
 from tests import small
 
-MODEL = small.model(dropout=0.0)
+MODEL = small.net(dropout=0.0)
 
 
 @pytest.fixture(scope="module")

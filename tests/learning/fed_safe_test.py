@@ -21,7 +21,7 @@ from fedsafe_tff.training.steps import training_gradient
 from fedsafe_tff.training.upload import Upload
 from tests import small
 
-MODEL = small.model()
+MODEL = small.net()
 SGD = tff.learning.optimizers.build_sgdm
 IDS = [0, 1, 2]
 STAGE = object()  # whatever it is, options that it leaves idle are told before

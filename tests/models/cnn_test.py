@@ -209,11 +209,11 @@ def test_pooling_averages_the_last_feature_map():
   assert tiny(pool_grid=2).weight_specs()[12].shape == (2 * 3 * 4, 7)  # 2x3: a window of 1
 
 
-def test_calibrated_weights_center_and_scale_every_unit():
+@pytest.mark.parametrize("seed", range(12))
+def test_calibrated_weights_center_and_scale_every_unit(seed):
   """Every unit's input has mean 0 and variance 1 over the calibration images; logits a tenth."""
   images = np.random.default_rng(5).integers(0, 255, (40, *SHAPE), dtype=np.uint8)
-  # At this seed no unit varies so little that the least variance of the code shows.
-  weights = tiny(calibration=images).init(keys.root(1))
+  weights = tiny(calibration=images).init(keys.root(seed))
   x = (images / 255.0 - MEAN) / STDDEV
   for layer, (kernel, bias) in enumerate(zip(weights[::2], weights[1::2])):
     if layer == 6:
@@ -222,10 +222,17 @@ def test_calibrated_weights_center_and_scale_every_unit():
     x = np.asarray(x) + bias.numpy()
     axes = tuple(range(x.ndim - 1))
     np.testing.assert_allclose(x.mean(axes), 0, atol=1e-3)
-    np.testing.assert_allclose(x.std(axes), 0.1 if layer == 10 else 1.0, rtol=0.02)
+    np.testing.assert_allclose(x.std(axes), 0.1 if layer == 10 else 1.0, rtol=2e-3)
     x = np.maximum(x, 0)
     if layer in (1, 3, 5):
       x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
+
+
+def test_a_unit_that_hardly_varies_is_not_blown_up():
+  images = np.full((10, *SHAPE), 128, np.uint8)
+  images[0] = 129
+  for kernel in tiny(calibration=images).init(keys.root(0))[::2]:
+    assert np.isfinite(kernel).all() and np.abs(kernel).max() < 1e3
 
 
 def test_calibration_keeps_the_directions_that_were_drawn():

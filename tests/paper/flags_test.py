@@ -88,7 +88,7 @@ def test_the_cpu_preset_leaves_each_task_its_own_training():
     (["--seed=3"], "--seed is not for tables and figures: it is set by --seeds"),
     (["--defense=none"], "--defense is not for tables.*set by the table or figure"),
     (["--data_dir=x"], "--data_dir is not for tables.*--brain_tumor_dir"),
-    (["--attacks=fgsm,pgd"], "one attack: choose pgd or fgsm"),
+    (["--attacks=fgsm,pgd"], "one attack: choose fgsm, pgd, .* or square"),
     (["--rounds=0"], "--rounds=0 is out of range"),
     (["--roundz=3"], "roundz"),
     (["--study=sigma"], "study"),

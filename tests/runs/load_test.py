@@ -14,7 +14,8 @@ from tests.runs import tiny
 def run(tmp_path_factory):
   folder = tmp_path_factory.mktemp("loaded")
   words = tiny.arguments(
-    folder, rounds=1, defense="noise_only", noise_seed=3, attacks="fgsm", attack_eps=0.1
+    folder, rounds=1, defense="noise_only", noise_seed=3, attacks="fgsm", attack_eps=0.1,
+    **tiny.CNN,
   )
   idle = ("--adaptation_epochs", "--attack_steps")
   assert train.train([word for word in words if not word.startswith(idle)]) == 0

@@ -15,6 +15,9 @@ def write(folder, count, side, brightness):
     PIL.Image.fromarray(pixels).save(folder / f"{side}-{index}.png")
 
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
 def run_on(data, folder):
   words = tiny.arguments(
     folder, dataset="image_folder", data_dir=data, rounds=1, attacks="fgsm", attack_eps=0.1

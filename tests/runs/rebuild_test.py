@@ -26,8 +26,8 @@ STEM = "tests.models.keras_nets:frozen_stem"
 def words(folder):
   """A run of a model with a frozen stem, without the flags that only others have."""
   changes = {"model": STEM, "defense": "noise_only", "attacks": "pgd", "attack_eps": "0.03"}
-  lacking = ("--conv_widths", "--dense_widths", "--adaptation_epochs")
-  return [word for word in tiny.arguments(folder, **changes) if not word.startswith(lacking)]
+  words = tiny.arguments(folder, **changes)
+  return [word for word in words if not word.startswith("--adaptation_epochs")]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_keras_itself_predicts_the_same_with_what_the_file_holds(stopped):
 
 
 def test_the_cnn_needs_no_images_to_be_rebuilt(tmp_path):
-  config = tiny.config(tmp_path, defense="distributed_noise")
+  config = tiny.config(tmp_path, defense="distributed_noise", **tiny.CNN)
   prepared = prepare(config)
   weights = [w.numpy() for w in prepared.model.init(keys.root(3))]
   path = tmp_path / "run"

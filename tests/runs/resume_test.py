@@ -25,7 +25,10 @@ _CHANGES = {
   "uplink_sigma": 0.001,
   "clip_norm": 50.0,
   "noise_seed": 5,
+  "attack_eps": 0.1,
 }
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +153,6 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   "changes",
   [
     {"algorithm": "tff_fed_avg", "momentum": 0.9},
-    {"algorithm": "tff_fed_prox", "prox_mu": 0.1},
     {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
     {"aggregator": "secure_sum", "upload": "update"},
     {"aggregator": "robust", "upload": "update"},
@@ -159,7 +161,7 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   ids=lambda changes: next(iter(changes.values())),
 )
 def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, changes):
-  changes = {"rounds": 3, "defense": "none", "attacks": "fgsm"} | changes
+  changes = {"rounds": 3, "defense": "none", "attacks": "fgsm", "attack_eps": 0.1} | changes
   words = tiny.arguments(tmp_path, **changes)
   words = [word for word in words if "adaptation" not in word and "attack_steps" not in word]
   with monkeypatch.context() as patch:

@@ -79,6 +79,7 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   assert "http://" not in (run / "report.html").read_text().replace("http://www.w3.org", "")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_worst_case_stands_beside_the_attacks(tmp_path):
   arguments = tiny.arguments(
     tmp_path, rounds=1, defense="noise_only", attack_worst_case=True, adaptation_epochs=None
@@ -109,6 +110,7 @@ def test_defenses_differ_where_they_should_and_only_there(finished):
     assert 0.006 < spread < 0.014  # --downlink_sigma is 0.01
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
   same = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
   assert train.train(tiny.arguments(tmp_path, **same)) == 0
@@ -189,6 +191,7 @@ def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, 
 _PLAIN = {"defense": "distributed_noise"}
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
   real = trainers.Trainer.next
 
@@ -217,11 +220,12 @@ def test_a_clients_last_step_that_diverges_names_the_client(tmp_path):
     train.train(words)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path):
   with pytest.raises(UserError, match="--augment has unknown mirror"):
     train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
   with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
-    train.train(tiny.arguments(tmp_path, conv_widths="abc", **_PLAIN))
+    train.train(tiny.arguments(tmp_path, **tiny.CNN | {"conv_widths": "abc"}, **_PLAIN))
   assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
   with pytest.raises(UserError, match="another configuration"):
     train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
@@ -236,6 +240,7 @@ def test_quarter_turns_need_squares(tmp_path):
     train.train([w for w in words if "num_images" not in w])
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypatch):
   attacked = []
   real = Evaluator.attack
@@ -256,6 +261,7 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
     assert (tmp_path / "run" / name).read_text() == (whole / name).read_text()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
   def full(*args, **keywords):
     raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
@@ -275,6 +281,7 @@ def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
   assert not left.exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
   real = files.os.replace
 
@@ -297,6 +304,7 @@ def test_a_class_too_small_for_the_clients(tmp_path):
     train.train(tiny.arguments(tmp_path, num_clients=30, defense="distributed_noise"))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
   rng = np.random.default_rng(0)
 
@@ -310,6 +318,7 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
   write(tmp_path / "data", 40)
   changes = {
     "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+    **tiny.CNN,
   }
   words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
   assert train.train(words) == 0

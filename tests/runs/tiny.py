@@ -1,18 +1,22 @@
 """A tiny run on the phantom that tests of the drivers share."""
 
+import atexit
 import csv
+import functools
 import json
 import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 
 from fedsafe_tff.runs.config import Config
+from tests import small
 
 FLAGS = {
   "num_images": 120,
   "image_size": 16,
-  "conv_widths": "4,4,4,4,8,8",
-  "dense_widths": "8,8,8,8",
+  "model": f"{small.__name__}:{small.net.__name__}",
   "min_client_images": 5,
   "rounds": 2,
   "batch_size": 8,
@@ -20,11 +24,21 @@ FLAGS = {
   "attack_steps": 2,
   "attack_eps": "0.01,0.1",
 }
+# For tests that are about the paper's network; every other one is faster with the small one.
+CNN = {"model": "cnn", "conv_widths": "4,4,4,4,8,8", "dense_widths": "8,8,8,8"}
+
+
+@functools.cache
+def _cache() -> str:
+  """The cache of prepared images of all runs of this process."""
+  folder = tempfile.mkdtemp(prefix="fedsafe-tiny-")
+  atexit.register(shutil.rmtree, folder, ignore_errors=True)
+  return folder
 
 
 def arguments(folder: pathlib.Path, **changes) -> list[str]:
   """A command line of the train binary; the run folder is `folder/run` unless changed."""
-  values = FLAGS | {"run_dir": folder / "run", "cache_dir": folder / "cache"} | changes
+  values = FLAGS | {"run_dir": folder / "run", "cache_dir": _cache()} | changes
   return [f"--{name}={value}" for name, value in values.items()]
 
 

@@ -53,40 +53,43 @@ def _wait_until_it_computes(pid: int, seconds: float = 3.0) -> None:
 
 
 def test_no_worker_survives(tmp_path):
-  programs: list[subprocess.Popen] = []
+  pipes = [os.pipe() for _ in _ENDS]
+  # One program imports TFF, which takes it seconds, and forks the others.
+  words = [f"{how}={write}" for (how, _, _), (_, write) in zip(_ENDS, pipes)]
+  starter = subprocess.Popen(
+    [sys.executable, str(_PROGRAM), str(tmp_path), *words],
+    stdout=subprocess.PIPE, text=True, env=_environment(), pass_fds=[write for _, write in pipes],
+  )
+  pids = []
   try:
-    _start_and_end(tmp_path, programs)
+    for _, write in pipes:
+      os.close(write)
+    pids = [int(word) for word in starter.stdout.readline().split()]
+    _end(tmp_path, pids, [read for read, _ in pipes])
+    ended = dict(line.split() for line in starter.communicate(timeout=_LIMIT)[0].splitlines())
+    for number, (how, sent, code) in enumerate(_ENDS):
+      assert int(ended[str(number)]) == code, (how, sent, (tmp_path / f"{number}.err").read_text())
   finally:  # a failure must not leave the others behind
-    for program in programs:
-      program.kill()
+    for pid in pids:
+      with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    starter.kill()
 
 
-def _start_and_end(tmp_path: pathlib.Path, programs: list[subprocess.Popen]) -> None:
-  # All at once: each program spends its time importing TFF.
-  for number, (how, _, _) in enumerate(_ENDS):
-    with (tmp_path / f"{number}.err").open("wb") as err:
-      programs.append(
-        subprocess.Popen(
-          [sys.executable, str(_PROGRAM), str(tmp_path / f"{number}.log"), how],
-          stdout=subprocess.PIPE,
-          stderr=err,
-          env=_environment(),
-          start_new_session=True,  # its own process group, as a terminal's foreground job
-        )
-      )
-  for number, (program, (how, sent, code)) in enumerate(zip(programs, _ENDS)):
-    line = program.stdout.readline()
+def _end(tmp_path: pathlib.Path, pids: list[int], pipes: list[int]) -> None:
+  for number, (pid, pipe, (how, sent, _)) in enumerate(zip(pids, pipes, _ENDS, strict=True)):
+    with os.fdopen(pipe) as stdout:
+      line = stdout.readline()
+      said = (tmp_path / f"{number}.err").read_text()
+      assert line.strip().isdigit(), (how, said)
+      worker = int(line)
+      if how == "call":
+        _wait_until_it_computes(worker)
+      if sent is not None:
+        assert psutil.pid_exists(worker)
+        os.killpg(pid, sent)  # as Ctrl-C does: to the whole group
+      rest = stdout.read()  # to its end: nobody holds it any more
     said = (tmp_path / f"{number}.err").read_text()
-    assert line.strip().isdigit(), (how, said)
-    worker = int(line)
-    if how == "call":
-      _wait_until_it_computes(worker)
-    if sent is not None:
-      assert psutil.pid_exists(worker)
-      os.killpg(program.pid, sent)  # as Ctrl-C does: to the whole group
-    rest = program.communicate(timeout=_LIMIT)[0].decode()
-    said = (tmp_path / f"{number}.err").read_text()
-    assert program.returncode == code, (how, sent, said)
     assert _gone(worker), (how, sent)
     assert "__del__" not in said, said
     if how == "stop":

@@ -30,7 +30,7 @@ _PIXELS = int(np.prod(small.SHAPE))
 
 
 def logistic_regression():
-  """The smallest model: with the CNN, most of a test's time would go into building graphs."""
+  """The smallest model: with another, most of a test's time would go into building graphs."""
   return FunctionalModel(
     name="logistic",
     input_shape=small.SHAPE,
@@ -64,8 +64,8 @@ def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **s
   )
 
 
-def cnn(call, store, downlink="map", rounds=3):
-  """The paper's model with every stage.
+def network(call, store, downlink="map", rounds=3):
+  """A network with convolution, pooling and dropout, and every stage.
 
   Returns:
     State and metrics after the last round, which adapts; the same after adapting once more, in a
@@ -73,7 +73,7 @@ def cnn(call, store, downlink="map", rounds=3):
   """
   process = build(
     store,
-    small.model(),
+    small.net(),
     downlink=downlink,
     clip_norm=1.0,
     adaptation=Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8),
@@ -118,7 +118,7 @@ def baseline(call, store, name):
 
 def outcomes(call, store, downlink):
   """What the runtimes are compared by, as flat lists, which can be pickled."""
-  found = {"cnn": cnn(call, store, downlink)}
+  found = {"network": network(call, store, downlink)}
   found |= {name: aggregated(call, store, name) for name in ("robust", "secure_sum", "central_dp")}
   found["tff_fed_prox"] = baseline(call, store, "tff_fed_prox")
   found["data_sets"] = data_sets(call)

@@ -6,7 +6,7 @@ What comes after is post-processing: momentum, Adam and every other optimizer ma
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
@@ -63,6 +63,7 @@ class DpSgd:
   attack_eps: float = 0.0
   attack_steps: int = 0
   adaptive: AdaptiveClip | None = None
+  private: ClassVar[bool] = True  # its keys come of the noise's seed, see `LocalGradient`
 
   def __post_init__(self):
     if not self.clip_norm > 0:
@@ -109,6 +110,8 @@ class DpSgd:
       step: Number of the local step, int32.
       attack_eps: Perturbation size that a schedule has reached; None is the attribute's.
     """
+    if self.adaptive is not None:
+      raise UserError("a clipping norm that adapts is carried from step to step: call `step`")
     eps = self.attack_eps if attack_eps is None else attack_eps
     if math.isinf(self.clip_norm):
       if self.attack_steps:

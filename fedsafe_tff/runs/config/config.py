@@ -3,22 +3,34 @@
 import dataclasses
 from typing import Any
 
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning.registry import AGGREGATORS
 from fedsafe_tff.runs.config.data import DataConfig
 from fedsafe_tff.runs.config.defense import DefenseConfig
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runs.config.model import ModelConfig
+from fedsafe_tff.runs.config.privacy import AGGREGATING, PrivacyConfig
 from fedsafe_tff.runs.config.run import RunConfig
 from fedsafe_tff.runs.config.setting import setting_of
 from fedsafe_tff.runs.config.training import TrainingConfig
 
-GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
+GROUPS = (
+  DataConfig,
+  ModelConfig,
+  TrainingConfig,
+  PrivacyConfig,
+  DefenseConfig,
+  EvaluationConfig,
+  RunConfig,
+)
 
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
   "cache_dir",
   "data_dir",
+  "init_from",
   "keep_checkpoints",
   "gpu_memory_limit",
   "ray_address",
@@ -26,7 +38,15 @@ _NOT_COMPARED = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig):
+class Config(
+  DataConfig,
+  ModelConfig,
+  TrainingConfig,
+  PrivacyConfig,
+  DefenseConfig,
+  EvaluationConfig,
+  RunConfig,
+):
   """Every setting of a run. Values are checked when it is made."""
 
   def __post_init__(self):
@@ -58,8 +78,10 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
         f"{self.effective_exposures} exposures L, Wei et al.'s formula gives no noise at all: give "
         "--exposures below T / sqrt(N)"
       )
-    adaptive = ours and self.aggregator == "adaptive_dp"
-    if self.central_dp and self.clip_norm == 0 and not adaptive:
+    if self.mechanism_asked:
+      self._check_privacy()
+    clips = AGGREGATORS[self.aggregator].clips or not ours
+    if self.central_dp and self.clip_norm == 0 and clips:
       raise UserError("central DP needs --clip_norm above 0")
     if ours and self.aggregator != "mean" and self.upload != "update":
       raise UserError(f"--aggregator={self.aggregator} aggregates updates: add --upload=update")
@@ -74,14 +96,35 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
       )
     if not self.attack_eps:
       raise UserError("--attack_eps is empty: give at least one perturbation size")
-    unknown = set(self.attacks.split(",")) - {"fgsm", "pgd"}
+    attacks = self.attacks.split(",")
+    unknown = set(attacks) - ATTACKS.keys()
     if unknown:
-      raise UserError(f"--attacks has unknown {', '.join(sorted(unknown))}: choose from fgsm, pgd")
+      raise UserError(
+        f"--attacks has unknown {', '.join(sorted(unknown))}: choose from {', '.join(ATTACKS)}"
+      )
+    apart = [name for name in attacks if not ATTACKS[name].followed]
+    if self.attack_worst_case and apart:
+      raise UserError(f"--attack_worst_case can't follow {', '.join(apart)} step by step")
+
+  def _check_privacy(self) -> None:
+    """Combinations with `--privacy`."""
+    name = f"--privacy={self.privacy}"
+    if (self.target_epsilon > 0) == (self.noise_multiplier > 0):
+      raise UserError(f"{name} needs either --target_epsilon or --noise_multiplier above 0")
+    if self.clip_norm == 0:
+      raise UserError(f"{name} needs --clip_norm above 0: nothing else bounds an image's part")
+    if self.uplink_sigma > 0 or self.uplink_epsilon > 0:
+      raise UserError(f"{name} sets the noise: leave out --uplink_sigma and --uplink_epsilon")
+    if self.aggregator != "mean":
+      raise UserError(f"{name} goes with --aggregator=mean, not {self.aggregator}")
+    if self.privacy in AGGREGATING and self.upload != "update":
+      raise UserError(f"{name} aggregates updates: add --upload=update")
 
   @property
   def draws_noise(self) -> bool:
-    """Whether uploads or copies are noised; TFF's DP aggregators draw theirs themselves."""
-    return self.noised_uploads or self.noisy_downlink
+    """Whether noise comes of --noise_seed; TFF's DP aggregators draw theirs themselves."""
+    private = self.mechanism_asked and self.privacy not in ("central", "distributed")
+    return self.noised_uploads or self.noisy_downlink or private
 
   @property
   def effective_exposures(self) -> int:

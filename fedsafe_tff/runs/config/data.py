@@ -2,22 +2,26 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
 from fedsafe_tff.data.limits import ALPHAS
+from fedsafe_tff.data.registry import DATASETS, using
 from fedsafe_tff.runs.config.setting import setting
 
-_IMAGE_FILES = ("brain_tumor", "image_folder")
-_ON_DISK = ("brain_tumor", "pathology", "image_folder", "npz")
+
+def _uses(config: "DataConfig", setting: str) -> bool:
+  return setting in DATASETS[config.dataset].uses
 
 
 def _files(config: "DataConfig") -> bool:
-  return config.dataset in _IMAGE_FILES or (config.dataset == "pathology" and bool(config.data_dir))
+  # One that comes from elsewhere without a folder has no files of images then.
+  return _uses(config, "files") and bool(config.data_dir or not DATASETS[config.dataset].source)
 
 
 _FILES = {"applies": _files, "needs": "a data set of image files"}
-_DISK = {"applies": lambda c: c.dataset in _ON_DISK, "needs": "a data set read from disk"}
+_DISK = {"applies": lambda c: _uses(c, "data_dir"), "needs": "a data set read from disk"}
 _FOLDER = {
-  "applies": lambda c: c.dataset == "image_folder",
-  "needs": "--dataset=image_folder",
+  "applies": lambda c: _uses(c, "layout"),
+  "needs": f"--dataset={using('layout')}",
 }
 
 
@@ -27,29 +31,27 @@ class DataConfig:
 
   dataset: str = setting(
     "phantom",
-    "Data set: phantom is generated, pathology without --data_dir comes from TFDS.",
-    choices=("phantom", "brain_tumor", "pathology", "image_folder", "npz"),
+    f"Data set. {lazy.helps(DATASETS)}.",
+    choices=tuple(DATASETS),
   )
   task: str = setting(
     "",
-    "Task of the data set: meningioma, glioma or four_class (brain_tumor); two_class or "
-    "four_class (phantom); empty takes the data set's default.",
-    applies=lambda c: c.dataset in ("phantom", "brain_tumor"),
-    needs="--dataset=phantom or brain_tumor",
+    "Task of a data set that has several, see --dataset; empty takes its default.",
+    applies=lambda c: DATASETS[c.dataset].tasks is not None,
+    needs=f"--dataset={lazy.listed(n for n, d in DATASETS.items() if d.tasks is not None)}",
   )
   data_dir: str = setting(
     "",
     "Folder of the images (file, for npz).",
-    applies=lambda c: c.dataset in _ON_DISK,
-    needs="a data set read from disk",
+    **_DISK,
   )
   image_size: int = setting(0, "Side of the square images in pixels; 0: the data set's own.", low=0)
   num_images: int = setting(
     0,
-    "How many images to make (phantom) or to draw (pathology); 0: the default.",
+    "How many images to make or, from a folder, to draw; 0: the default.",
     low=0,
-    applies=lambda c: c.dataset in ("phantom", "pathology"),
-    needs="--dataset=phantom or pathology",
+    applies=lambda c: _uses(c, "num_images"),
+    needs=f"--dataset={using('num_images')}",
   )
   layout: str = setting(
     "auto",
@@ -63,7 +65,7 @@ class DataConfig:
   columns: str = setting(
     "",
     "Names of its columns where they are unusual: file=NAME,label=NAME,...",
-    applies=lambda c: c.dataset == "image_folder" and bool(c.metadata),
+    applies=lambda c: _uses(c, "layout") and bool(c.metadata),
     needs="--metadata",
   )
   patient_pattern: str = setting(
@@ -142,8 +144,8 @@ class DataConfig:
     "",
     "Comma-separated names of sites that are for evaluation only: no client, nor the server, "
     "learns from them.",
-    applies=lambda c: c.dataset in ("image_folder", "npz"),
-    needs="--dataset=image_folder or npz",
+    applies=lambda c: _uses(c, "sites"),
+    needs=f"--dataset={using('sites')}",
   )
   feature_shift: str = setting(
     "none",

@@ -2,30 +2,26 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.runs.config.setting import setting
+from fedsafe_tff.training.registry import DEFENSES, having
 
-DEFENSES = (
-  "none",
-  "local_adversarial_training",
-  "server_adversarial_training",
-  "distributed_noise",
-  "noise_only",
-)
 _ADAPTING = {
   "applies": lambda c: c.adapts,
-  "needs": "--defense=server_adversarial_training or distributed_noise",
+  "needs": f"--defense={having('adaptation')}",
 }
-_ADAPTING_BY_PGD = {
-  "applies": lambda c: c.adapts and c.adaptation_attack == "pgd",
-  "needs": _ADAPTING["needs"] + ", with --adaptation_attack=pgd",
+_ITERATED = {
+  "applies": lambda c: c.adapts and ATTACKS[c.adaptation_attack].iterates,
+  "needs": _ADAPTING["needs"] + ", with an --adaptation_attack that takes steps",
 }
 _LOCAL = {
-  "applies": lambda c: c.defense == "local_adversarial_training",
-  "needs": "--defense=local_adversarial_training",
+  "applies": lambda c: c.trains_robustly,
+  "needs": f"--defense={having('gradient')}",
 }
 _NOISY = {
   "applies": lambda c: c.noisy_downlink,
-  "needs": "--defense=distributed_noise or noise_only",
+  "needs": f"--defense={having('copies')}",
 }
 
 
@@ -35,14 +31,13 @@ class DefenseConfig:
 
   defense: str = setting(
     "none",
-    "distributed_noise is the paper's method: adaptation at the server, then an independently "
-    "noised copy for every client.",
-    choices=DEFENSES,
+    f"Defence. {lazy.helps(DEFENSES)}.",
+    choices=tuple(DEFENSES),
   )
   adaptation_attack: str = setting(
     "pgd",
     "Attack that makes the server's adversarial examples.",
-    choices=("fgsm", "pgd"),
+    choices=tuple(ATTACKS),
     **_ADAPTING,
   )
   adaptation_eps: float = setting(
@@ -52,12 +47,12 @@ class DefenseConfig:
     high=1.0,
     **_ADAPTING,
   )
-  adaptation_steps: int = setting(6, "PGD steps in adaptation.", low=1, **_ADAPTING_BY_PGD)
+  adaptation_steps: int = setting(6, "Its steps.", low=1, **_ITERATED)
   adaptation_step_size: float = setting(
-    0.0, "PGD step in adaptation; 0: eps / steps.", low=0.0, high=1.0, **_ADAPTING_BY_PGD
+    0.0, "Size of its steps; 0: eps / steps.", low=0.0, high=1.0, **_ITERATED
   )
   adaptation_random_start: bool = setting(
-    True, "Start PGD in adaptation at a random point of the ball.", **_ADAPTING_BY_PGD
+    True, "Start it at a random point of the ball.", **_ITERATED
   )
   adaptation_epochs: int = setting(
     5, "Epochs of fine-tuning on clean and adversarial examples.", low=1, **_ADAPTING
@@ -138,12 +133,17 @@ class DefenseConfig:
   @property
   def adapts(self) -> bool:
     """Whether the server adapts the global model on adversarial examples."""
-    return self.defense in ("server_adversarial_training", "distributed_noise")
+    return DEFENSES[self.defense].adaptation is not None
+
+  @property
+  def trains_robustly(self) -> bool:
+    """Whether the clients' local steps follow another gradient than the plain one."""
+    return DEFENSES[self.defense].gradient is not None
 
   @property
   def noisy_downlink(self) -> bool:
     """Whether every client receives its own noised copy."""
-    return self.defense in ("distributed_noise", "noise_only")
+    return DEFENSES[self.defense].copies is not None
 
   @property
   def calibrated_downlink(self) -> bool:

@@ -2,35 +2,44 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.runs.config.setting import setting
+from fedsafe_tff.training.registry import having
+
+_ITERATED = lazy.listed(name for name, attack in ATTACKS.items() if attack.iterates)
 
 
-def _pgd(config: "EvaluationConfig") -> bool:
-  return "pgd" in config.attacks.split(",")
+def _iterates(config: "EvaluationConfig") -> bool:
+  return any(ATTACKS[name].iterates for name in config.attacks.split(","))
 
 
-_PGD = {"applies": _pgd, "needs": "pgd among --attacks"}
+_STEPS = {"applies": _iterates, "needs": f"{_ITERATED} among --attacks"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
   """Attacks and evaluation."""
 
-  attacks: str = setting("fgsm,pgd", "Comma-separated attacks: fgsm, pgd.")
+  attacks: str = setting("fgsm,pgd", f"Comma-separated attacks: {', '.join(ATTACKS)}.")
   attack_eps: tuple[float, ...] = setting(
     (0.005, 0.012, 0.017, 0.03, 0.05),
     "Comma-separated perturbation sizes, in pixels of [0, 1].",
     low=0.0,
     high=1.0,
   )
-  attack_steps: int = setting(10, "PGD steps.", low=1, **_PGD)
-  attack_step_size: float = setting(0.0, "PGD step; 0: eps / steps.", low=0.0, high=1.0, **_PGD)
-  attack_random_start: bool = setting(False, "Start PGD at a random point of the ball.", **_PGD)
+  attack_steps: int = setting(
+    10, "Steps of an iterated attack; the most queries of square.", low=1, **_STEPS
+  )
+  attack_step_size: float = setting(
+    0.0, "Size of its steps; 0: eps / steps.", low=0.0, high=1.0, **_STEPS
+  )
+  attack_random_start: bool = setting(False, "Start it at a random point of the ball.", **_STEPS)
   attack_restarts: int = setting(
     1,
-    "PGD restarts; the image with the highest loss counts.",
+    "Restarts; the image with the highest loss counts.",
     low=1,
-    applies=lambda c: _pgd(c) and c.attack_random_start,
+    applies=lambda c: _iterates(c) and c.attack_random_start,
     needs="--attack_random_start",
   )
   attack_colluders: int = setting(
@@ -39,7 +48,7 @@ class EvaluationConfig:
     "the clients outside of the coalition.",
     low=1,
     applies=lambda c: c.noisy_downlink and c.num_clients > 1,
-    needs="--defense=distributed_noise or noise_only, and more than one client",
+    needs=f"--defense={having('copies')}, and more than one client",
   )
   attack_labels: str = setting(
     "true",

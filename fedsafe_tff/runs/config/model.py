@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from fedsafe_tff.models.registry import MODELS
 from fedsafe_tff.runs.config.setting import setting
 
 
@@ -15,8 +16,8 @@ class ModelConfig:
 
   model: str = setting(
     "cnn",
-    "cnn, or a user's own as PATH/file.py:function or package.module:function; the function takes "
-    "(input_shape, num_classes) and returns a Keras model that ends in logits.",
+    f"{', '.join(MODELS)}, or a user's own as PATH/file.py:function or package.module:function; "
+    "the function takes (input_shape, num_classes) and returns a Keras model that ends in logits.",
   )
   conv_widths: str = setting(
     "narrow",
@@ -47,6 +48,11 @@ class ModelConfig:
     choices=("calibrated", "he_normal"),
     applies=_is_cnn,
     needs="--model=cnn",
+  )
+  init_from: str = setting(
+    "",
+    "Begin with the weights of a finished run (its folder) or of an .npz of its models/, with the "
+    "normalisation that belongs to them, in the place of --init.",
   )
   pool_grid: int = setting(
     0,

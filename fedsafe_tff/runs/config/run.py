@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
 from fedsafe_tff.runs.config.setting import setting
+from fedsafe_tff.runtime.registry import RUNTIMES
+from fedsafe_tff.training.registry import having
 
 _RAY = {"applies": lambda c: c.runtime == "ray", "needs": "--runtime=ray"}
 
@@ -19,7 +22,7 @@ class RunConfig:
     low=-1,
     high=2**63 - 1,
     applies=lambda c: c.draws_noise,
-    needs="--uplink_sigma, --uplink_epsilon, --defense=distributed_noise or noise_only",
+    needs=f"--privacy, --uplink_sigma, --uplink_epsilon, --defense={having('copies')}",
   )
   run_dir: str = setting("", "Run folder; by default a new one under runs/.")
   threads: int = setting(
@@ -28,11 +31,9 @@ class RunConfig:
   keep_checkpoints: int = setting(3, "How many of the newest checkpoints are kept.", low=1)
   runtime: str = setting(
     "native",
-    "Where TFF's computations run. native: TFF's own worker, on the CPU; device: in this process, "
-    "clients side by side on its GPUs (or its CPU); ray: clients on the machines of a Ray "
-    "cluster. The last bits of a result depend on it; device and ray draw the downlink noise by "
-    "--downlink=map, whose bits are those of select.",
-    choices=("native", "device", "ray"),
+    f"Where TFF's computations run. {lazy.helps(RUNTIMES)}. The last bits of a result depend on "
+    "it; all but native draw the downlink noise by --downlink=map, whose bits are those of select.",
+    choices=tuple(RUNTIMES),
   )
   gpu_memory_limit: int = setting(
     0,

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from fedsafe_tff import lazy
+from fedsafe_tff.learning.registry import AGGREGATORS, ALGORITHMS
 from fedsafe_tff.runs.config.setting import setting
 
 
@@ -9,7 +11,7 @@ def _ours(config: "TrainingConfig") -> bool:
   return config.algorithm == "fedsafe"
 
 
-_CENTRAL_DP = ("central_dp", "adaptive_dp")
+_CENTRAL_DP = tuple(name for name, aggregator in AGGREGATORS.items() if aggregator.central_dp)
 _OURS = {"applies": _ours, "needs": "--algorithm=fedsafe"}
 
 
@@ -20,7 +22,7 @@ class TrainingConfig:
   algorithm: str = setting(
     "fedsafe",
     "fedsafe is Algorithm 1; the others are TFF's own, on the same model and data.",
-    choices=("fedsafe", "tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"),
+    choices=("fedsafe", *ALGORITHMS),
   )
   rounds: int = setting(10, "Federated rounds T.", low=1)
   local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1)
@@ -56,7 +58,7 @@ class TrainingConfig:
   )
   clip_norm: float = setting(
     0.0,
-    "Clipping norm C of an upload; 0 does not clip.",
+    "Clipping norm C of an upload, or of what --privacy clips; 0 does not clip.",
     low=0.0,
     applies=lambda c: c.algorithm in ("fedsafe", "tff_dp_fed_avg"),
     needs="--algorithm=fedsafe or tff_dp_fed_avg",
@@ -80,23 +82,28 @@ class TrainingConfig:
     low_open=True,
     high=1.0,
     high_open=True,
-    applies=lambda c: c.accounted_uploads or c.calibrated_downlink or c.central_dp,
-    needs="noise with an accounting (--clip_norm with --uplink_sigma or --uplink_epsilon, "
-    "--downlink_epsilon or central DP)",
+    applies=lambda c: (
+      c.accounted_uploads or c.calibrated_downlink or c.central_dp or c.mechanism_asked
+    ),
+    needs="noise with an accounting (--privacy, --clip_norm with --uplink_sigma or "
+    "--uplink_epsilon, --downlink_epsilon or central DP)",
   )
   exposures: int = setting(
     0,
     "Exposures L of an upload in the paper's formulas; 0: the number of rounds.",
     low=0,
-    applies=lambda c: c.accounted_uploads or c.calibrated_downlink,
-    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, or --downlink_epsilon",
+    applies=lambda c: (
+      c.accounted_uploads
+      or c.calibrated_downlink
+      or (c.mechanism_asked and c.privacy in ("paper", "output"))
+    ),
+    needs="--clip_norm with --uplink_sigma or --uplink_epsilon, --downlink_epsilon, or "
+    "--privacy=paper or output",
   )
   aggregator: str = setting(
     "mean",
-    "mean is Eq. 4; secure_sum (simulated; it bounds a coordinate times the client's images, at "
-    "first by 100), robust (zeroing and clipping), central_dp (clipping to --clip_norm) and "
-    "adaptive_dp (to a quantile) are TFF's own aggregators.",
-    choices=("mean", "secure_sum", "robust", *_CENTRAL_DP),
+    f"How uploads are aggregated. {lazy.helps(AGGREGATORS)}. All but mean are TFF's own.",
+    choices=tuple(AGGREGATORS),
     **_OURS,
   )
   dp_noise_multiplier: float = setting(
@@ -105,7 +112,7 @@ class TrainingConfig:
     low=0.0,
     low_open=True,
     applies=lambda c: c.central_dp,
-    needs="--aggregator=central_dp or adaptive_dp, or --algorithm=tff_dp_fed_avg",
+    needs=f"--aggregator={lazy.listed(_CENTRAL_DP)}, or --algorithm=tff_dp_fed_avg",
   )
 
   @property

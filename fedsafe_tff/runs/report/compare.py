@@ -8,6 +8,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.runs.report.render import markdown
 from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.training.registry import DEFENSES
 
 _DIGITS = 8  # of commits and of hashes of data
 
@@ -88,7 +89,8 @@ def _number(value: float | None, form: str = ".3f") -> str:
 
 
 def _clean(run: RunFolder) -> str:
-  one_model = run.config.get("defense") not in ("distributed_noise", "noise_only")
+  defense = DEFENSES.get(run.config.get("defense"))
+  one_model = defense is None or defense.copies is None
   copies = definitions.accuracies_of_copies(
     run.evaluation, one_model=one_model, evaluation_images=_images(run)
   ) or [None]
