@@ -27,8 +27,11 @@ def write_images(folder: pathlib.Path) -> None:
       PIL.Image.fromarray(values).save(folder / label / f"{number}.png")
 
 
-def write_run(folder: pathlib.Path, **changes) -> pathlib.Path:
-  """A run folder on the images in `folder`/images; every client's copy is another model."""
+def write_run(folder: pathlib.Path, spread: float = 0.3, **changes) -> pathlib.Path:
+  """A run folder on the images in `folder`/images; every client's copy is another model.
+
+  `spread` is how far weights lie from where they begin, as a standard deviation.
+  """
   data = folder / "images"
   if not data.exists():
     write_images(data)
@@ -44,7 +47,7 @@ def write_run(folder: pathlib.Path, **changes) -> pathlib.Path:
   weights = [w.numpy() for w in prepared.model.init(keys.root(0))]
   rng = np.random.default_rng(1)
   made = [
-    [(w + rng.normal(0, 0.3, w.shape)).astype(np.float32) for w in weights] for _ in range(4)
+    [(w + rng.normal(0, spread, w.shape)).astype(np.float32) for w in weights] for _ in range(4)
   ]
   saved_models.save(path / "models", made[0], made[1:], prepared.model)
   run_dir.write_json(path / "config.json", config.as_dict())

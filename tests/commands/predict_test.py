@@ -134,7 +134,7 @@ def test_deep_files_of_a_training_that_had_none_are_named(tmp_path, capsys):
   for label in ("=healthy", "ill"):
     for number in range(1, 16, 2):
       (tmp_path / "images" / label / f"{number}.png").rename(tmp_path / f"{label}{number}.png")
-  run = exported.write_run(tmp_path)
+  run = exported.write_run(tmp_path, validation_fraction=0.2)
   assert predict.predict([str(run), str(tmp_path / "ill1.png")]) == 1
   assert "ill1.png: it has more than 8 bits, and no image of its kind" in capsys.readouterr().err
 
