@@ -6,7 +6,15 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fedsafe_tff.data import chunk, decoding, hash_links, image_files, image_folder, loading, remembered
+from fedsafe_tff.data import (
+  chunk,
+  decoding,
+  hash_links,
+  image_files,
+  image_folder,
+  loading,
+  remembered,
+)
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.mapped import sparing
