@@ -91,8 +91,10 @@ def clipped_sum(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(weights)
       logits = model.apply(weights, x, seed=dropout_key, training=True)
-      losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+      losses = model.losses(logits, y)
       loss = tf.reduce_mean(losses)
+    if losses.shape.rank == 0:  # a user's loss that gives the mean, of this unit alone
+      losses = tf.fill(tf.shape(y), losses)
     gradients = tape.gradient(
       loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )

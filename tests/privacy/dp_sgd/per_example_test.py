@@ -1,5 +1,6 @@
 """Clipping by example, against tensorflow-privacy, by hand, and under neighbours meant to hurt."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -167,6 +168,19 @@ def test_a_microbatch_is_clipped_as_one():
     expected += gradient * min(1.0, 0.5 / np.linalg.norm(gradient))
   np.testing.assert_allclose(flat(made.gradients), expected, atol=1e-5)
   assert made.norms.shape == (3,) and made.losses.shape == (5,)
+
+
+def test_the_models_own_loss_is_followed_also_where_it_gives_a_mean():
+  plain = compiled(1e6)(WEIGHTS, X, Y)
+  for mean in (False, True):
+
+    def loss(logits, labels, mean=mean):
+      losses = 3.0 * cross_entropy(logits, labels)
+      return tf.reduce_mean(losses) if mean else losses
+
+    made = compiled(1e6, 0, dataclasses.replace(MODEL, losses_fn=loss))(WEIGHTS, X, Y)
+    np.testing.assert_allclose(made.losses, 3.0 * plain.losses, rtol=1e-4)
+    np.testing.assert_allclose(flat(made.gradients), 3.0 * flat(plain.gradients), atol=1e-4)
 
 
 def test_dropout_differs_from_example_to_example_and_from_step_to_step():
