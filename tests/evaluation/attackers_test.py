@@ -49,8 +49,8 @@ def test_own_copies_reach_no_further_than_they_see():
 @pytest.mark.parametrize(
   "attacker",
   [
-    Colluding(2),
-    Colluding(2, pool="ensemble"),
+    Colluding(3),
+    Colluding(3, pool="ensemble"),
     Averaging([[LEFT] * 3, [RIGHT] * 3]),
     RoundHistory([[RIGHT] * 3, [LEFT] * 3]),
     RoundHistory(global_models=[BOTH]),

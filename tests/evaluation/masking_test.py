@@ -29,6 +29,10 @@ def report(change=None, weights=None, **more):
   return check_masking(model, weights, IMAGES, LABELS, **(SETTINGS | more))
 
 
+# Enough to see what is planted.
+CHEAP = {"steps": 6, "restarts": 1, "queries": 60, "draws": 2}
+
+
 def failed(found):
   return {check.name for check in found.failed}
 
@@ -41,7 +45,7 @@ def healthy():
 
 def test_a_healthy_model_passes(healthy):
   assert healthy.passed, healthy.failed
-  assert len(healthy.checks) == 10 and all(check.passed for check in healthy.checks)
+  assert len(healthy.checks) == 9 and all(check.passed for check in healthy.checks)
   assert healthy.images > 0.9 * COUNT
   assert healthy.asr_by_eps[0.5] >= 0.99 > healthy.asr_by_eps[EPS] > 0.1
   losses = list(healthy.loss_by_steps.values())
@@ -72,7 +76,7 @@ def saturated(apply, w, x, key, training):
 
 @pytest.mark.parametrize("mask", [shattered, saturated])
 def test_a_masked_model_is_seen(mask):
-  found = report(mask)
+  found = report(mask, **CHEAP)
   assert not found.passed
   assert {"zero_gradients", "black_box"} <= failed(found)
   assert all(check.text for check in found.failed)
@@ -88,7 +92,7 @@ def test_a_gradient_that_leads_astray_is_seen_by_who_does_not_follow_it():
     return other + tf.stop_gradient(apply(w, x, key, training) - other)
 
   model, weights = trained.model()
-  found = report(misleading, surrogate=(model, weights))
+  found = report(misleading, surrogate=(model, weights), **CHEAP)
   assert "zero_gradients" not in failed(found)
   assert {"black_box", "surrogate"} <= failed(found)
 
