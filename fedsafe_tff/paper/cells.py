@@ -91,6 +91,7 @@ def make_cell(
   values = {
     "seed": seed,
     "run_dir": "",
+    "evaluation": "paper",
     "attacks": request.attack,
     "attack_eps": tuple(min(1.0, size * eps_scale) for size in eps),
   }

@@ -30,6 +30,7 @@ _SET_HERE = {
   "data_dir": "--brain_tumor_dir, --pathology_dir or the preset of a task",
   "defense": "the table or figure",
   "algorithm": "the table or figure",
+  "evaluation": "the table or figure, which asks for the paper's attacks",
 }
 _FOLDERS = ("brain_tumor_dir", "pathology_dir", "cache", "cache_dir", "out")
 

@@ -14,6 +14,8 @@ from fedsafe_tff.runs.config.training import TrainingConfig
 
 GROUPS = (DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationConfig, RunConfig)
 
+# What older configurations, which don't have these settings, stand for.
+BEFORE = {"evaluation": "paper"}
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
@@ -101,6 +103,11 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
     defaults = {field.name: field.default for field in dataclasses.fields(self)}
     return dataclasses.replace(self, **{name: defaults[name] for name in self.inapplicable()})
 
+  def without_attacks(self) -> "Config":
+    """The same config with the paper's evaluation at its defaults: it attacks nothing else."""
+    defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
+    return dataclasses.replace(self, **(defaults | {"evaluation": BEFORE["evaluation"]}))
+
   def as_dict(self) -> dict[str, Any]:
     """Flag name to value, in the order of the flag groups; lists for tuples, as JSON has them."""
     values = {}
@@ -111,8 +118,12 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
     return values
 
   def identity(self) -> dict[str, Any]:
-    """The settings that change the results and are not at their defaults, as in `as_dict`."""
-    defaults = Config().as_dict()
+    """The settings that change the results and are not at their defaults, as in `as_dict`.
+
+    A setting that came later counts from what there was before it: what is stored under the
+    identities of old settings is found again.
+    """
+    defaults = Config().as_dict() | BEFORE
     return {
       name: value
       for name, value in self.as_dict().items()
@@ -121,7 +132,7 @@ class Config(DataConfig, ModelConfig, TrainingConfig, DefenseConfig, EvaluationC
 
   def differences(self, other: dict[str, Any]) -> list[str]:
     """The settings whose value differs from `other` (an `as_dict`) and changes the results."""
-    mine = self.as_dict()
+    mine, other = self.as_dict(), BEFORE | other
     return [
       f"--{name}: {other.get(name)!r} there, {value!r} here"
       for name, value in mine.items()

@@ -4,19 +4,34 @@ import dataclasses
 
 from fedsafe_tff.runs.config.setting import setting
 
+SUITES = ("paper", "standard", "strong")  # "paper" is what older runs had, which name none
+
+
+def _paper(config: "EvaluationConfig") -> bool:
+  return config.evaluation == "paper"
+
 
 def _pgd(config: "EvaluationConfig") -> bool:
-  return "pgd" in config.attacks.split(",")
+  return _paper(config) and "pgd" in config.attacks.split(",")
 
 
-_PGD = {"applies": _pgd, "needs": "pgd among --attacks"}
+_PAPER = {"applies": _paper, "needs": "--evaluation=paper"}
+_PGD = {"applies": _pgd, "needs": "pgd among --attacks, with --evaluation=paper"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
   """Attacks and evaluation."""
 
-  attacks: str = setting("fgsm,pgd", "Comma-separated attacks: fgsm, pgd.")
+  evaluation: str = setting(
+    "standard",
+    "Which attacks: paper as published, each as the flags below say; standard the worst, image by "
+    "image, of PGD-20 from random starts with two step sizes, on cross-entropy and margin; strong "
+    "the worst of all attackers, who know the defence, on 100 images unless --attack_images says "
+    "otherwise.",
+    choices=SUITES,
+  )
+  attacks: str = setting("fgsm,pgd", "Comma-separated attacks: fgsm, pgd.", **_PAPER)
   attack_eps: tuple[float, ...] = setting(
     (0.005, 0.012, 0.017, 0.03, 0.05),
     "Comma-separated perturbation sizes, in pixels of [0, 1].",
@@ -31,7 +46,7 @@ class EvaluationConfig:
     "PGD restarts; the image with the highest loss counts.",
     low=1,
     applies=lambda c: _pgd(c) and c.attack_random_start,
-    needs="--attack_random_start",
+    needs="--attack_random_start, with --evaluation=paper",
   )
   attack_colluders: int = setting(
     1,
@@ -46,10 +61,13 @@ class EvaluationConfig:
     "Labels that the adversary uses: the true ones or the model's own.",
     choices=("true", "predicted"),
   )
-  attack_images: int = setting(0, "How many evaluation images are attacked; 0: all of them.", low=0)
+  attack_images: int = setting(
+    0, "How many evaluation images are attacked; 0: all of them, under strong 100.", low=0
+  )
   attack_worst_case: bool = setting(
     False,
     "Also report, for each size, the share of labels that any attack flips at any of its steps "
     "on the adversary's own copy; a fooled image is not attacked any further.",
+    **_PAPER,
   )
   evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1)

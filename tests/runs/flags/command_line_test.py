@@ -147,6 +147,8 @@ def test_words_that_are_no_flags_are_a_user_error():
     (["--data_dir=x"], "data_dir", "a data set read from disk"),
     (["--partition=iid", "--dirichlet_alpha=1"], "dirichlet_alpha", "--partition=dirichlet"),
     (["--attacks=fgsm", "--attack_steps=3"], "attack_steps", "pgd among --attacks"),
+    (["--attacks=pgd"], "attacks", "--evaluation=paper"),
+    (["--evaluation=strong", "--attack_steps=3"], "attack_steps", "pgd .* --evaluation=paper"),
     (["--attack_restarts=3"], "attack_restarts", "--attack_random_start"),
     (["--model=a.b:c", "--dropout=0.1"], "dropout", "--model=cnn"),
     (["--model=a.b:c", "--compute_dtype=bfloat16"], "compute_dtype", "--model=cnn"),
