@@ -81,6 +81,8 @@ def _run(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -
 def _file(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -> int:
   if own["clients_use"] == "trained":
     raise UserError("--clients_use=trained is for a run folder, whose clients have their copies")
+  if any(argument.lstrip("-").split("=")[0] == "evaluation" for argument in rest):
+    raise UserError("--evaluation is for training: write --suite here")
   from fedsafe_tff.runs.flags import command_line
 
   config = command_line.parse(rest, __doc__)

@@ -23,8 +23,8 @@ class AttackResult:
     attacker: Its name.
     queries: int [N, N, n], how often the victim was asked; None for an attacker that does not ask.
     specs: All attacks that took part; (spec,) unless it is the worst of several.
-    predicted: int32 [N, N, n] the victim's labels on the attacked images; None for the worst of
-      several, which has none of its own.
+    predicted: int32 [N, N, n] the victim's labels on the attacked images; for the worst of several
+      what one of them gave, a flipped label where any flips it.
     clean_predicted: int32 [N, n] each copy's labels on the clean images, or None.
     label: What the attack is called in tables; "" for the spec's name.
   """

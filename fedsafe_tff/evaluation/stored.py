@@ -10,20 +10,19 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.evaluation.result import AttackResult
 
 _BITS = ("flipped", "right", "clean_right", "outside")
+_LABELS = ("queries", "predicted", "clean_predicted")
 _NUMBERS = ("random_noise_flip", "zero_gradient")
 
 
 def save(path: pathlib.Path, result: AttackResult) -> None:
-  """Writes what a result counts to an `.npz`, a bit per adversary, victim and image.
-
-  Labels that were predicted are not kept.
-  """
+  """Writes a result to an `.npz`: bits and labels per adversary, victim and image."""
   arrays = {name: getattr(result, name) for name in _NUMBERS}
   for name in _BITS:
     bits = getattr(result, name)
     arrays |= {name: np.packbits(bits), f"{name}_shape": np.array(bits.shape)}
-  if result.queries is not None:
-    arrays["queries"] = result.queries
+  for name in _LABELS:
+    if getattr(result, name) is not None:
+      arrays[name] = getattr(result, name).astype(np.int32)
   words = {"attack": repr(result.spec), "attacker": result.attacker, "label": result.label}
   with atomic_path(path) as temporary, temporary.open("wb") as file:
     np.savez_compressed(file, **arrays, **{n: np.array(text) for n, text in words.items()})
@@ -51,7 +50,7 @@ def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:
         **{name: archive[name] for name in _NUMBERS},
         attacker=str(archive["attacker"]),
         label=str(archive["label"]),
-        queries=archive["queries"] if "queries" in archive else None,
+        **{name: archive[name] for name in _LABELS if name in archive},
       )
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     return None

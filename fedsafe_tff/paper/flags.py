@@ -72,6 +72,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     cache=pathlib.Path(own["cache"]).expanduser(),
     attack=attack,
     eps=tuple(values.attack_eps) if values["attack_eps"].present else None,
+    methods=tuple(_words(own["methods"], "methods")) if own["methods"] else (),
     dp=own["dp"],
     study=own.get("study", ""),
     only_cached=own["only_cached"],

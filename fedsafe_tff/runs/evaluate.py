@@ -180,8 +180,10 @@ def evaluate(
     evaluation["masking"] = who.masking(
       max(config.attack_eps), log, full="surrogate" in suite.attackers
     )
+  # Under several attackers, of what all of them get together, which stands last.
+  shown = [result for result in results if result.attacker == results[-1].attacker]
   by_stratum = [
-    row for result in results for row in strata.rows(config, prepared, attacked, result)
+    row for result in shown for row in strata.rows(config, prepared, attacked, result)
   ]
   if by_stratum:
     evaluation["strata"] = by_stratum

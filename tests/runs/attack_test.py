@@ -40,7 +40,7 @@ def few_steps(monkeypatch):
   return short
 
 
-def test_a_finished_run_is_attacked_by_all_who_know_its_defence(run, few_steps, capsys, monkeypatch):
+def test_a_finished_run_is_attacked_by_all_who_know_it(run, few_steps, capsys, monkeypatch):
   before = (run / "evaluation.json").read_text()
   words = [str(run), "--attack_eps=0.1"]
   assert attack.attack(words) == 0
