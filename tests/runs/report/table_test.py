@@ -33,7 +33,7 @@ def test_plain_ascii_and_no_value_is_cut(tmp_path, sizes):
   synthetic.write_evaluation(tmp_path, sizes=sizes)
   text = table.summary(RunFolder.read(tmp_path))
   assert text.isascii() and "\x1b" not in text
-  assert [row[1] for row in rows(text)[1:]] == 2 * [f"{eps:g}" for eps in sizes]
+  assert [row[2] for row in rows(text)[1:]] == 2 * [f"{eps:g}" for eps in sizes]
 
 
 def test_a_terminal_gets_lines_instead_of_ascii(tmp_path):
@@ -61,7 +61,7 @@ def test_the_worst_case_follows_the_attacks(tmp_path):
   evaluation["worst_case"] = [{"attack": "any", "eps": 0.01, "asr_self": 0.75}]
   path.write_text(json.dumps(evaluation))
   last = rows(table.summary(RunFolder.read(tmp_path)))[-1]
-  assert last[:5] == ["any", "0.01", "-", "0.750", "-"]
+  assert last[:6] == ["own_copy", "any", "0.01", "-", "0.750", "-"]
 
 
 def change(folder, **facts):
