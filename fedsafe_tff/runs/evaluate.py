@@ -177,8 +177,9 @@ def evaluate(
   if suite is not None:
     evaluation["trials"] = [result.summary() for result in made]
     evaluation["left_out"] = left_out
-    evaluation["masking"] = who.masking(
-      max(config.attack_eps), log, full="surrogate" in suite.attackers
+    largest, full = max(config.attack_eps), "surrogate" in suite.attackers
+    evaluation["masking"] = kept.remember(
+      f"masking_{largest:g}{'_full' if full else ''}", lambda: who.masking(largest, log, full)
     )
   # Under several attackers, of what all of them get together, which stands last.
   shown = [result for result in results if result.attacker == results[-1].attacker]

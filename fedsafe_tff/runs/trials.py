@@ -80,6 +80,16 @@ class Kept:
     """Keeps a result."""
     stored.save(self._file(attempt), result)
 
+  def remember(self, name: str, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What `make` gives, as JSON has it; it is called where nothing of that name is kept."""
+    file = self._folder / f"{name}.json"
+    try:
+      return json.loads(file.read_text())
+    except (OSError, ValueError):
+      made = make()
+      run_dir.write_json(file, made)
+      return made
+
   def forget(self) -> None:
     """Deletes all of them."""
     shutil.rmtree(self._folder, ignore_errors=True)
