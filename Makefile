@@ -19,7 +19,7 @@ IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test test test-slow lint demo docs tutorial build-files clean distclean
+.PHONY: help setup setup-test test test-slow lint demo docs tutorial build-files bazel clean distclean
 
 # What is on the caller's path must not shadow what is pinned here.
 unexport PYTHONPATH PYTHONHOME
@@ -84,6 +84,9 @@ tutorial: setup-test ## run docs/tutorial.ipynb and store what it gives; some mi
 
 build-files: setup ## write Bazel's BUILD files anew from the imports
 	$(PY) -m tests.build_files --write
+
+bazel: setup-test ## analyse all BUILD files and run some tests with Debian's bazel-bootstrap
+	$(PY) -m tests.bazel_check $(ARGS)
 
 clean: ## remove caches and build outputs; keeps .venv and runs/
 	rm -rf .cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -24,6 +24,8 @@ _DISTRIBUTIONS = {
 }
 # Rivals in `benchmarks/peers`, each in an environment of its own, which Bazel does not build.
 _ELSEWHERE = ("flwr", "pfl")
+# Tests of these need the checkout, which no sandbox holds.
+_CHECKOUT = ("tests.source_tree", "tests.bazel_check")
 _HEADER = """\
 # Written by `make build-files` from the imports; tests/build_files_test.py compares.
 """
@@ -157,7 +159,7 @@ def target(source: Source) -> str:
     text += _list("args", [f'"$(rootpath {source.path.name})"'])
     text += _list("data", ['"//:pyproject.toml"', *_data(source)])
     text += '    main = "//tests:run_pytest.py",\n'
-    if "tests.source_tree" in source.imports:  # Needs the checkout, which no sandbox holds.
+    if not source.imports.isdisjoint(_CHECKOUT):
       text += _list("tags", ['"manual"'])
     labels.add(label(pathlib.Path("tests/conftest.py"), folder))
     packages.add("pytest")

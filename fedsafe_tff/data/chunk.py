@@ -89,6 +89,10 @@ def _ends(frame: Frame, name: str, wanted, windows: Windows | None):
   if isinstance(wanted, tuple):
     return wanted
   ends = windows.get(series_name(frame, name))
+  if ends is None and wanted != "dicom":
+    raise Unreadable(
+      "it has more than 8 bits, and no image of its kind was there to tell what is black and white"
+    )
   if ends is None:
     raise Unreadable("it has no window of its own, which --window=dicom asks for")
   return ends

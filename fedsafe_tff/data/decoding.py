@@ -11,7 +11,7 @@ import hashlib
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import joblib
 import numpy as np
@@ -59,6 +59,7 @@ def decode_files(
   reading: Reading,
   scratch: pathlib.Path | None = None,
   progress: Progress | None = None,
+  known: Mapping[str, tuple[float, float]] | None = None,
 ) -> Decoded:
   """Decodes and resizes.
 
@@ -70,6 +71,8 @@ def decode_files(
     scratch: Folder for what is done, with the pixels in the end; the caller removes it. None keeps
       all in memory.
     progress: Is told how far it is.
+    known: Windows that were found before on other files, for series of these names here; single
+      images that it has none for are left out. None finds all windows on these files.
   """
   numbered = [(i, path, name) for i, (path, name) in enumerate(files)]
   jobs = [
@@ -82,6 +85,9 @@ def decode_files(
   first = store.run(jobs, work, "read", progress)
   spreads = _spreads(store.chunks(first, _MEASURES))
   windows, refused = _windows(spreads, reading.window)
+  if known is not None:  # a lone file among few others says nothing of what is black or white
+    windows.pop(chunk_lib.SINGLE, None)
+    windows |= known
   deep = sorted({number for numbers, _ in spreads.values() for number in numbers})
   again = {}
   if deep:
