@@ -10,6 +10,7 @@ import pytest
 
 from fedsafe_tff.paper import identity
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.config.config import BEFORE
 
 RESULTS = pathlib.Path(__file__).parents[1] / "docs" / "results"
 METHODS = (
@@ -95,7 +96,7 @@ def test_a_page_says_which_versions_it_stands_on(path):
 def _config(stored):
   names = {field.name for field in dataclasses.fields(Config)}
   values = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names}
-  return Config(**values)
+  return Config(**(BEFORE | values))
 
 
 def test_the_archive_is_found_by_the_names_that_it_was_written_with(archive):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.attacks.climb import restarted
 from fedsafe_tff.attacks.norms import NORMS, Norm, per_image
-from fedsafe_tff.attacks.objective import Models, Objective, Record
+from fedsafe_tff.attacks.objective import Height, Models, Objective, Record
 
 _ALPHA = 0.75  # share of the new step, the rest is that of the last one
 _RHO = 0.75  # share of steps that must rise
@@ -83,13 +83,13 @@ class _State(NamedTuple):
   point: tf.Tensor
   before: tf.Tensor  # the last point
   step_size: tf.Tensor  # [n]
-  loss: tf.Tensor  # of the last point
-  best: Record  # by the loss: where a halved climb goes on
+  height: Height  # of the last point
+  best: Record  # of the highest loss: where a halved climb goes on
   best_gradient: tf.Tensor
   worst: Record  # what is returned
   rises: tf.Tensor  # since the last checkpoint
   halved: tf.Tensor  # whether at the last checkpoint
-  best_then: tf.Tensor  # the best loss at the last checkpoint
+  stands: tf.Tensor  # whether the best has not changed since
 
 
 def _climb(objective: Objective, x, start, norm: Norm, eps, steps: int, key):
@@ -103,15 +103,16 @@ def _climb(objective: Objective, x, start, norm: Norm, eps, steps: int, key):
 
   def step(index, state: _State):
     slope = objective.slope(state.point, key_of(index))
-    improved = slope.loss > state.best.height.loss
-    best = state.best.updated(state.point, slope.height, fooled_first=False)
+    height = slope.height
+    improved = height.above(state.best.height)
+    best = state.best.updated(state.point, height, improved)
     best_gradient = tf.where(per_image(improved), slope.gradient, state.best_gradient)
-    worst = state.worst.updated(state.point, slope.height, fooled_first=True)
-    rises = state.rises + tf.cast(slope.loss > state.loss, tf.float32)
+    worst = state.worst.updated(state.point, height, height.fools_more(state.worst.height))
+    rises = state.rises + tf.cast(height.above(state.height), tf.float32)
+    stands = state.stands & ~improved
 
-    wavers = rises < least_rises[index]
-    stands = ~state.halved & (best.height.loss <= state.best_then)
-    halve = at_mark[index] & (wavers | stands)
+    mark = at_mark[index]
+    halve = mark & ((rises < least_rises[index]) | (~state.halved & stands))
     step_size = tf.where(halve, state.step_size / 2.0, state.step_size)
     point = tf.where(per_image(halve), best.images, state.point)
     gradient = tf.where(per_image(halve), best_gradient, slope.gradient)
@@ -123,13 +124,13 @@ def _climb(objective: Objective, x, start, norm: Norm, eps, steps: int, key):
       point=norm.project(x, moved, eps),
       before=point,
       step_size=step_size,
-      loss=slope.loss,
+      height=height,
       best=best,
       best_gradient=best_gradient,
       worst=worst,
-      rises=tf.where(at_mark[index], 0.0, rises),
-      halved=tf.where(at_mark[index], halve, state.halved),
-      best_then=tf.where(at_mark[index], best.height.loss, state.best_then),
+      rises=tf.where(mark, 0.0, rises),
+      halved=tf.where(mark, halve, state.halved),
+      stands=mark | stands,
     )
 
   count = tf.shape(x)[:1]
@@ -138,13 +139,13 @@ def _climb(objective: Objective, x, start, norm: Norm, eps, steps: int, key):
     point=start,
     before=start,
     step_size=tf.fill(count, 2.0 * eps),
-    loss=tf.fill(count, float("inf")),  # the start is no rise
+    height=Height(*[tf.fill(count, float("inf"))] * 2),  # the start is no rise
     best=nothing,
     best_gradient=tf.zeros_like(start),
     worst=nothing,
     rises=tf.zeros(count),
     halved=tf.ones(count, tf.bool),
-    best_then=tf.fill(count, -float("inf")),
+    stands=tf.zeros(count, tf.bool),
   )
   _, last = tf.while_loop(
     lambda index, _: index < steps,
@@ -154,4 +155,4 @@ def _climb(objective: Objective, x, start, norm: Norm, eps, steps: int, key):
     parallel_iterations=1,
   )
   height = objective.height(last.point, key_of(steps))
-  return last.worst.updated(last.point, height, fooled_first=True).images
+  return last.worst.updated(last.point, height, height.fools_more(last.worst.height)).images

@@ -51,7 +51,7 @@ def climb(
       return record
     if height is None:
       height = objective.height(point, key_of(index))
-    return record.updated(point, height, fooled_first=True)
+    return record.updated(point, height, height.fools_more(record.height))
 
   def step(index, point, state, record):
     height, moved, state = move(index, point, state, key_of(index))
@@ -112,8 +112,9 @@ def restarted(
   def again(index, record):
     own = keys.fold(key, index)
     made = once(own)
-    height = objective.height(made, keys.fold(own, keys.MODEL_DRAW))
-    return index + 1, record.updated(made, height, fooled_first=keep == "worst")
+    height, best = objective.height(made, keys.fold(own, keys.MODEL_DRAW)), record.height
+    better = height.fools_more(best) if keep == "worst" else height.loss > best.loss
+    return index + 1, record.updated(made, height, better)
 
   record = Record.empty(x)
   _, record = tf.while_loop(

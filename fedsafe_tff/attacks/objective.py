@@ -25,6 +25,20 @@ class Height(NamedTuple):
   loss: tf.Tensor
   margin: tf.Tensor
 
+  def above(self, other: "Height") -> tf.Tensor:
+    """Whether it is higher, bool [n].
+
+    Where the loss is the same the margin decides: cross-entropy is exactly 0 in float32 for whole
+    regions of a model that is sure of itself, and a climb must not stand still there.
+    """
+    same = tf.equal(self.loss, other.loss)
+    return (self.loss > other.loss) | (same & (self.margin > other.margin))
+
+  def fools_more(self, other: "Height") -> tf.Tensor:
+    """Whether it fools where the other doesn't, or is higher with both alike, bool [n]."""
+    fools, before = self.margin > 0, other.margin > 0
+    return (fools & ~before) | (tf.equal(fools, before) & self.above(other))
+
 
 class Slope(NamedTuple):
   """`Height`, with the gradient of the summed loss, shaped as the images.
@@ -115,12 +129,8 @@ class Record(NamedTuple):
     lowest = tf.fill(tf.shape(x)[:1], -float("inf"))
     return cls(x, Height(lowest, lowest))
 
-  def updated(self, images: tf.Tensor, height: Height, *, fooled_first: bool) -> "Record":
-    """Takes over images of a higher loss; if `fooled_first`, none that fool less for it."""
-    better = height.loss > self.height.loss
-    if fooled_first:
-      fooled, before = height.margin > 0, self.height.margin > 0
-      better = (fooled & ~before) | (better & tf.equal(fooled, before))
+  def updated(self, images: tf.Tensor, height: Height, better: tf.Tensor) -> "Record":
+    """Takes over the images that are `better`, bool [n]."""
     return Record(
       tf.where(per_image(better), images, self.images),
       Height(*(tf.where(better, new, old) for new, old in zip(height, self.height))),

@@ -105,7 +105,7 @@ class Crafter:
           keys.SPEC,
         ],
       )
-    weights = held.models[0] if single else _stacked(held.models)
+    weights = tuple(held.models[0]) if single else _stacked(held.models)
     eps, step_size = (tf.constant(v, tf.float32) for v in (spec.eps, spec.effective_step_size))
     compiled = self._compiled[form]
     return lambda x, y, key: compiled(weights, x, y, eps, step_size, key)
@@ -119,7 +119,7 @@ class Crafter:
           lambda weights, images: model.apply(weights, images),
           input_signature=[model.weight_specs(), images],
         )
-      logits, weights = self._compiled[form], held.models[0]
+      logits, weights = self._compiled[form], tuple(held.models[0])
 
       def models(images):
         return logits(weights, images)

@@ -14,7 +14,15 @@ from typing import Any
 from fedsafe_tff.errors import UserError
 
 VERSION = 2
+# A model that is hardly better than always answering the largest class resists attacks for no
+# good reason: its answers don't depend on the image.
+COLLAPSED = 0.02
 _ROUNDING = 1e-9  # of accuracies that are equal
+
+
+def has_collapsed(clean_accuracy: float, majority_class: float) -> bool:
+  """Whether a model is hardly better than the majority class, both over all evaluation images."""
+  return clean_accuracy - majority_class <= COLLAPSED
 
 
 def version_of(evaluation: Mapping[str, Any], evaluation_images: int | None) -> int:

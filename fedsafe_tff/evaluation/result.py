@@ -23,9 +23,10 @@ class AttackResult:
     attacker: Its name.
     queries: int [N, N, n], how often the victim was asked; None for an attacker that does not ask.
     specs: All attacks that took part; (spec,) unless it is the worst of several.
-    predicted: int32 [N, N, n] the victim's labels on the attacked images; None for the worst of
-      several, which has none of its own.
+    predicted: int32 [N, N, n] the victim's labels on the attacked images; for the worst of several
+      what one of them gave, a flipped label where any flips it.
     clean_predicted: int32 [N, n] each copy's labels on the clean images, or None.
+    label: What the attack is called in tables; "" for the spec's name.
   """
 
   spec: AttackSpec
@@ -40,6 +41,7 @@ class AttackResult:
   specs: tuple[AttackSpec, ...] = ()
   predicted: np.ndarray | None = None
   clean_predicted: np.ndarray | None = None
+  label: str = ""
 
   def __post_init__(self):
     if not self.specs:
@@ -72,7 +74,8 @@ class AttackResult:
   def summary(self) -> dict[str, float | str | None]:
     """The entry of this attack in `evaluation.json`; None where there is no other client."""
     return {
-      "attack": self.spec.name,
+      "attacker": self.attacker,
+      "attack": self.label or self.spec.name,
       "eps": self.spec.eps,
       "clean_accuracy": _mean(self.clean_accuracy),
       "asr_self": self_mean(self.flip),
@@ -91,7 +94,8 @@ class AttackResult:
     flip, flip_correct, accuracy = self.flip, self.flip_correct, self.accuracy
     return [
       {
-        "attack": self.spec.name,
+        "attacker": self.attacker,
+        "attack": self.label or self.spec.name,
         "eps": self.spec.eps,
         "adversary": adversary,
         "victim": victim,

@@ -100,7 +100,7 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
     labels, clean, attacked = (majority(v, number, len(names)) for v in (labels, clean, attacked))
   count = labels.shape[-1]
   row = {
-    "attack": result.spec.name,
+    "attack": result.label or result.spec.name,
     "eps": result.spec.eps,
     "site": name,
     "held_out": "yes" if name in strata.held_out else "no",

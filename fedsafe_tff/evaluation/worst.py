@@ -46,4 +46,18 @@ def worst(results: Sequence[AttackResult], attacker: str | None = None) -> Attac
     attacker=attacker or (names.pop() if len(names) == 1 else "worst"),
     queries=np.sum(counted, axis=0) if counted else None,
     specs=tuple(spec for result in results for spec in result.specs),
+    predicted=_labels(results),
+    clean_predicted=first.clean_predicted,
   )
+
+
+def _labels(results: Sequence[AttackResult]) -> np.ndarray | None:
+  """Labels that some attack gave: one that flips where any does, a wrong one where there is."""
+  if any(result.predicted is None for result in results):
+    return None
+  chosen, worth = results[0].predicted, np.full(results[0].flipped.shape, -1)
+  for result in results:
+    found = 2 * result.flipped.astype(int) + ~result.right
+    chosen = np.where(found > worth, result.predicted, chosen)
+    worth = np.maximum(found, worth)
+  return chosen

@@ -91,6 +91,7 @@ def make_cell(
   values = {
     "seed": seed,
     "run_dir": "",
+    "evaluation": "paper",
     "attacks": request.attack,
     "attack_eps": tuple(min(1.0, size * eps_scale) for size in eps),
   }
@@ -131,6 +132,21 @@ def make_cell(
     eps=eps,
     examples=examples,
   )
+
+
+def of_methods(request: Request, cells: Sequence[Cell]) -> list[Cell]:
+  """The cells of the methods that are asked for.
+
+  Raises:
+    UserError: A method has no cell here.
+  """
+  there = dict.fromkeys(cell.method for cell in cells)
+  for method in request.methods:
+    if method not in there:
+      raise UserError(
+        f"--methods: {request.name} has no method {method!r}: choose of {', '.join(there)}"
+      )
+  return [cell for cell in cells if not request.methods or cell.method in request.methods]
 
 
 def check_typed(request: Request, cells: Sequence[Cell]) -> None:

@@ -32,6 +32,7 @@ _SET_HERE = {
   "data_dir": "--brain_tumor_dir, --pathology_dir or the preset of a task",
   "defense": "the table or figure",
   "algorithm": "the table or figure",
+  "evaluation": "the table or figure, which asks for the paper's attacks",
 }
 _FOLDERS = ("brain_tumor_dir", "pathology_dir", "cache", "cache_dir", "out")
 
@@ -75,6 +76,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     cache=pathlib.Path(own["cache"]).expanduser(),
     attack=attack,
     eps=tuple(values.attack_eps) if values["attack_eps"].present else None,
+    methods=tuple(_words(own["methods"], "methods")) if own["methods"] else (),
     dp=own["dp"],
     study=own.get("study", ""),
     only_cached=own["only_cached"],

@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 
 from fedsafe_tff.runs.config import Config
-from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 
 _DIGITS = 12
 
@@ -23,11 +22,10 @@ def training_config(config: Config) -> Config:
 
   Those come after the last round. Local adversarial training is a part of the rounds and stays.
   """
-  defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
-  changes: dict[str, Any] = {"keep_checkpoints": 2, **defaults}
+  changes: dict[str, Any] = {"keep_checkpoints": 2}
   if config.defense != "local_adversarial_training":
     changes["defense"] = "none"
-  return dataclasses.replace(config, **changes).normalized()
+  return dataclasses.replace(config.without_attacks(), **changes).normalized()
 
 
 def adapted_config(config: Config) -> Config:
@@ -98,5 +96,4 @@ def agrees(wanted: Config, stored: dict[str, Any]) -> bool:
 
 def copies_config(config: Config) -> Config:
   """The configuration up to what every client receives: no attacks."""
-  defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
-  return dataclasses.replace(config, **defaults).normalized()
+  return config.without_attacks().normalized()

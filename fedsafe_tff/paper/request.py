@@ -32,6 +32,7 @@ class Request:
     cache: Folder of the cache.
     attack: A name of `attacks.registry.ATTACKS`.
     eps: Perturbation sizes in pixels of [0, 1]; None leaves them to the table or figure.
+    methods: Methods whose cells are asked for; empty for all.
     dp: Whether uploads are clipped and noised in all cells.
     study: What varies in an ablation.
     only_cached: Whether what the cache lacks is named instead of made.
@@ -50,6 +51,7 @@ class Request:
   cache: pathlib.Path
   attack: str = "pgd"
   eps: tuple[float, ...] | None = None
+  methods: tuple[str, ...] = ()
   dp: bool = False
   study: str = ""
   only_cached: bool = False

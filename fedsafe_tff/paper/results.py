@@ -5,14 +5,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fedsafe_tff.evaluation.definitions import has_collapsed
 from fedsafe_tff.paper import statistics
 from fedsafe_tff.paper.statistics import Comparison, Estimate
 
 Row = Mapping[str, Any]
 
-# A model that is hardly better than always answering the largest class resists attacks for no
-# good reason: its answers don't depend on the image.
-_COLLAPSED = 0.02
 COLLAPSED_NOTE = (
   "†n: at n seeds the model's clean accuracy on all evaluation images is at most 0.02 above the "
   "majority class; such a "
@@ -82,7 +80,7 @@ class Results:
     # Both over all evaluation images: those attacked may hold another share of the largest class.
     clean = self.by_seed("clean_accuracy_all", **where)
     majority = self.by_seed("majority_class", **where)
-    return {seed for seed, value in clean.items() if value - majority[seed] <= _COLLAPSED}
+    return {seed for seed, value in clean.items() if has_collapsed(value, majority[seed])}
 
   def unjudged(self, **where: Any) -> set[int]:
     """The seeds whose models nobody knows to be better than the majority class or not."""

@@ -22,7 +22,7 @@ from fedsafe_tff.paper import (
   table2,
 )
 from fedsafe_tff.paper.cache import Cache
-from fedsafe_tff.paper.cells import Cell, check_typed
+from fedsafe_tff.paper.cells import Cell, check_typed, of_methods
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.report import Report
 from fedsafe_tff.paper.request import Request
@@ -67,7 +67,7 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     Stopped: After Ctrl-C or SIGTERM; what is finished is saved.
   """
   study = _STUDIES[request.name]
-  cells = study.cells(request)
+  cells = of_methods(request, study.cells(request))
   check_typed(request, cells)
   try:
     request.out.mkdir(parents=True, exist_ok=True)

@@ -1,32 +1,33 @@
 """Attacks the trained copies and writes what came of it into the run folder."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fedsafe_tff import keys, versions
+from fedsafe_tff import versions
+from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
-from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator
+from fedsafe_tff.evaluation.suites import SUITES, Suite
+from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
-from fedsafe_tff.runs import parts, strata
+from fedsafe_tff.runs import parts, strata, trials
 from fedsafe_tff.runs import run_dir as run_dir_lib
+from fedsafe_tff.runs.attackers import Attackers, evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.render import write_csv
 
-_EXAMPLE_EPS = 0.03  # Figure 1 of the paper
+FIGURE1 = AttackSpec("fgsm", 0.03, steps=1)  # of the paper
 _EXAMPLE_CANDIDATES = 64
 
 
@@ -39,7 +40,7 @@ _ATTACK_SETTINGS = {
 
 
 def attack_specs(config: Config) -> list[AttackSpec]:
-  """Every attack at every size, in the order of the flags.
+  """Every attack of the paper's evaluation at every size, in the order of the flags.
 
   Raises:
     UserError: A setting that none of the attacks takes, or an attack that can't be had so.
@@ -62,9 +63,11 @@ def attack_specs(config: Config) -> list[AttackSpec]:
 def attacked_rows(config: Config, prepared: Prepared) -> np.ndarray:
   """Indices of the evaluation images that are attacked."""
   rows = prepared.parts.evaluation
-  if 0 < config.attack_images < len(rows):
+  suite = suite_of(config)
+  most = config.attack_images or (suite.images if suite else 0)
+  if 0 < most < len(rows):
     rng = seeds.generator(config.seed, "evaluation/attacked")
-    rows = rows[np.sort(rng.permutation(len(rows))[: config.attack_images])]
+    rows = rows[np.sort(rng.permutation(len(rows))[:most])]
   return rows
 
 
@@ -82,7 +85,7 @@ def build_evaluator(
     prepared.model,
     copies,
     *attacked_images(config, prepared),
-    key=_evaluation_key(config),
+    key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,
     colluders=config.attack_colluders,
   )
@@ -119,10 +122,6 @@ def leak(
   return accuracy_by_copy(images.labels, predicted, images.groups, learnt, parts.evaluation)
 
 
-def _evaluation_key(config: Config):
-  return keys.fold(keys.root(config.seed), keys.EVALUATION)
-
-
 def evaluate(
   config: Config,
   prepared: Prepared,
@@ -130,6 +129,10 @@ def evaluate(
   copies: Sequence[Sequence[np.ndarray]],
   path: pathlib.Path,
   log: Callable[[str], None],
+  *,
+  sigma: float = 0.0,
+  history: Sequence[Sequence[np.ndarray]] = (),
+  keep: bool = False,
 ) -> dict[str, Any]:
   """Every client in turn is the adversary on the copy that it received.
 
@@ -141,6 +144,9 @@ def evaluate(
     path: The run folder; `evaluation.json`, `transfer_matrix.csv`, `examples.npz` and, where sites
       or patients are known, `strata.csv` go there.
     log: Is told of each attack.
+    sigma: Standard deviation of the copies' noise per weight; 0 for none.
+    history: Global models of earlier rounds that clients have seen.
+    keep: Whether results image by image are kept when all are made; until then they are.
 
   Returns:
     Contents of `evaluation.json`.
@@ -149,70 +155,75 @@ def evaluate(
   clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
   attacked = attacked_rows(config, prepared)
   evaluator = build_evaluator(config, prepared, copies)
-  done = _Done(path / "evaluation.partial.json")
   specs = attack_specs(config)
-  for number, spec in enumerate(specs, 1):
-    if spec not in done:
-      result = evaluator.attack(spec)
-      done.add(spec, result, strata.rows(config, prepared, attacked, result))
-    log(
-      f"attack {number}/{len(specs)}: {spec.name} eps {spec.eps:g}, "
-      f"self-ASR {done.summary(spec)['asr_self']:.3f}"
-    )
+  suite, left_out = suite_of(config), {}
+  if suite is None:
+    attempts = [trials.Attempt(spec, spec.name) for spec in specs]
+  else:
+    who = Attackers(config, prepared, weights, copies, sigma=sigma, history=history)
+    attempts, left_out = who.attempts(suite, config.attack_eps)
+  identity = trials.identity(
+    copies,
+    attacked,
+    sigma=sigma,
+    history=[digest(model).hex() for model in history],
+    data=prepared.inputs.identity,
+    settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
+  )
+  kept = trials.Kept(path / ("by_image" if keep else "evaluation.partial"), identity)
+  made = trials.make(attempts, evaluator, kept, log)
+  results = made if suite is None else trials.worst_of(made)
   evaluation = {
     "result_versions": versions.current(),
+    "evaluation": config.evaluation,
     "clean_accuracy_global": clean,
     "clean_accuracy_clients": clean_copies,
     "attacked_images": len(attacked),
     "majority_class": prepared.trivial["majority_class"],
     "trivial_baselines": prepared.trivial,
-    "results": [done.summary(spec) for spec in specs],
+    "results": [result.summary() for result in results],
   }
-  by_stratum = [row for spec in specs for row in done.strata(spec)]
+  if suite is not None:
+    evaluation["trials"] = [result.summary() for result in made]
+    evaluation["left_out"] = left_out
+    largest, full = max(config.attack_eps), "surrogate" in suite.attackers
+    evaluation["masking"] = kept.remember(
+      f"masking_{largest:g}{'_full' if full else ''}", lambda: who.masking(largest, log, full)
+    )
+  # Under several attackers, of what all of them get together, which stands last.
+  shown = [result for result in results if result.attacker == results[-1].attacker]
+  by_stratum = [
+    row for result in shown for row in strata.rows(config, prepared, attacked, result)
+  ]
   if by_stratum:
     evaluation["strata"] = by_stratum
     write_csv(path / "strata.csv", by_stratum)
   if config.attack_worst_case:
     evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
-  write_csv(path / "transfer_matrix.csv", [row for spec in specs for row in done.rows(spec)])
-  write_examples(path / "examples.npz", config, prepared, copies[0])
+  rows = [row for result in results for row in result.rows()]
+  if suite is not None:
+    rows += [row for result in made for row in result.rows()]
+  write_csv(path / "transfer_matrix.csv", [run_dir_lib.without_nan(row) for row in rows])
+  write_examples(path / "examples.npz", config, prepared, copies[0], _example(config))
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
-  done.forget()
+  if not keep:
+    kept.forget()
   return evaluation
 
 
-class _Done:
-  """The attacks that were made, on disk after each one: a run that is stopped continues there."""
+def suite_of(config: Config) -> Suite | None:
+  """The suite that is asked for; None for the paper's attacks, which flags describe."""
+  return SUITES.get(config.evaluation)
 
-  def __init__(self, path: pathlib.Path):
-    self._path = path
-    try:
-      stored = json.loads(path.read_text())
-    except (OSError, ValueError):
-      stored = {}
-    known = stored.get("definitions") == definitions.VERSION
-    self._results = stored["results"] if known else {}
 
-  def __contains__(self, spec: AttackSpec) -> bool:
-    return repr(spec) in self._results
-
-  def add(self, spec: AttackSpec, result: AttackResult, strata: list[dict[str, Any]]) -> None:
-    rows = [{k: None if v != v else v for k, v in row.items()} for row in result.rows()]
-    self._results[repr(spec)] = {"summary": result.summary(), "rows": rows, "strata": strata}
-    stored = {"definitions": definitions.VERSION, "results": self._results}
-    run_dir_lib.write_json(self._path, stored)
-
-  def summary(self, spec: AttackSpec) -> dict[str, Any]:
-    return self._results[repr(spec)]["summary"]
-
-  def rows(self, spec: AttackSpec) -> list[dict[str, Any]]:
-    return self._results[repr(spec)]["rows"]
-
-  def strata(self, spec: AttackSpec) -> list[dict[str, Any]]:
-    return self._results[repr(spec)].get("strata", [])
-
-  def forget(self) -> None:
-    self._path.unlink(missing_ok=True)
+def _example(config: Config) -> AttackSpec:
+  """The attack whose images the report shows: one that was asked for."""
+  if config.evaluation == "paper" and "fgsm" in config.attacks.split(","):
+    return FIGURE1
+  eps = min(config.attack_eps, key=lambda size: abs(size - FIGURE1.eps))
+  if config.evaluation == "paper":
+    return next(spec for spec in attack_specs(config) if spec.eps == eps)
+  return SUITES["standard"].trials[0].spec(eps, config.attack_labels)
 
 
 def _worst_case(
@@ -226,7 +237,7 @@ def _worst_case(
     prepared.model,
     copies,
     *attacked_images(config, prepared),
-    key=_evaluation_key(config),
+    key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,
   )
   return [
@@ -235,18 +246,21 @@ def _worst_case(
 
 
 def write_examples(
-  path: pathlib.Path, config: Config, prepared: Prepared, copy: Sequence[np.ndarray]
+  path: pathlib.Path,
+  config: Config,
+  prepared: Prepared,
+  copy: Sequence[np.ndarray],
+  spec: AttackSpec = FIGURE1,
 ) -> None:
-  """Figure 1: writes FGSM examples at eps 0.03 on one client's copy to `path`, an `.npz`."""
+  """Writes examples of an attack, by default Figure 1's FGSM, on one client's copy: an `.npz`."""
   images, labels = attacked_images(config, prepared)
-  spec = AttackSpec("fgsm", _EXAMPLE_EPS, steps=1)
   some = slice(0, _EXAMPLE_CANDIDATES)
   if len(labels) > _EXAMPLE_CANDIDATES:
     # Files come class by class: take from all over, and the classes in turn.
     some = np.linspace(0, len(labels) - 1, _EXAMPLE_CANDIDATES).astype(int)
     some = some.reshape(4, -1).T.ravel()
   examples = triptych(
-    prepared.model, copy, images[some], labels[some], spec, _evaluation_key(config)
+    prepared.model, copy, images[some], labels[some], spec, evaluation_key(config)
   )
   with atomic_path(path) as temporary, temporary.open("wb") as file:
     np.savez(

@@ -56,6 +56,15 @@ class Checkpoints:
       )
     return structure, 0
 
+  def earlier(self, structure: Any, last: int) -> dict[int, Any]:
+    """The states before round `last` that are still there and readable, by round."""
+    found = {}
+    for version in sorted(asyncio.run(self._manager.get_versions()) or []):
+      if version < last:
+        with contextlib.suppress(Exception):  # a damaged one is none
+          found[version] = asyncio.run(self._manager.load(version, structure))
+    return found
+
   def save(self, state: Any, version: int) -> None:
     """Writes a state; what can't be written is a UserError."""
     with _disk_errors(f"checkpoint of round {version}"):
@@ -122,6 +131,15 @@ def train(
     checkpoints.save(state, number)
     progress.round(number, row)
   return state
+
+
+def earlier_models(
+  trainer: Trainer, state: Any, path: pathlib.Path, config: Config
+) -> dict[int, tuple[np.ndarray, ...]]:
+  """Global models of the rounds before the last one whose checkpoints are kept, by round."""
+  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
+  earlier = checkpoints.earlier(state, config.rounds)
+  return {number: trainer.weights(before) for number, before in earlier.items()}
 
 
 def _write_events(events: Any, row: dict[str, Any], number: int) -> None:

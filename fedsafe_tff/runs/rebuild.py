@@ -7,6 +7,7 @@ from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 from fedsafe_tff.runs import saved_models
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
 
@@ -70,12 +71,15 @@ def rebuild(run: RunFolder) -> Rebuilt:
 
 
 def config_of(run: RunFolder) -> Config:
-  """The settings of a run; those that this version does not know are left out."""
+  """The settings of a run; those that this version does not know are left out.
+
+  Where an older version did not know a setting, it has what there was then.
+  """
   names = {field.name for field in dataclasses.fields(Config)}
   return Config(
     **{
       name: tuple(value) if isinstance(value, list) else value
-      for name, value in run.config.items()
+      for name, value in (BEFORE | run.config).items()
       if name in names
     }
   )

@@ -124,8 +124,19 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       if state is None or stop.requested:
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
+      earlier = loop.earlier_models(trainer, state, path, config)
     saved_models.save(path / "models", weights, copies, prepared.model)
-    evaluate_lib.evaluate(config, prepared, weights, copies, path, tell)
+    saved_models.save_history(path / "models", earlier, prepared.model)
+    evaluate_lib.evaluate(
+      config,
+      prepared,
+      weights,
+      copies,
+      path,
+      tell,
+      sigma=noise.downlink_sigma,
+      history=saved_models.history(path / "models"),
+    )
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
 

@@ -43,7 +43,7 @@ CLIENTS = (
   "clipped",
   "noise_to_signal",
 )
-_LOCK = ".lock"
+LOCK = ".lock"
 _PACKAGES = (
   "tensorflow",
   "tensorflow-federated",
@@ -64,7 +64,7 @@ def open_run_dir(config: Config) -> Iterator[pathlib.Path]:
   """
   path = _make(config)
   taken = f"another process works in {path}: wait for its end, or choose another --run_dir"
-  with locked(path / _LOCK, taken):
+  with locked(path / LOCK, taken):
     _check_config(path, config)
     yield path
 
@@ -102,7 +102,7 @@ def _check_config(path: pathlib.Path, config: Config) -> None:
         f"{path} holds a run of another configuration ({'; '.join(differing)}): repeat its flags "
         "to continue it, or choose another --run_dir"
       )
-  elif any(entry.name != _LOCK for entry in path.iterdir()):
+  elif any(entry.name != LOCK for entry in path.iterdir()):
     raise UserError(f"--run_dir={path} is not empty and not a run folder: choose another")
   else:
     write_json(file, config.as_dict())

@@ -1,5 +1,6 @@
 """Models as plain arrays that are whole: `models/global.npz`, `models/client_00000.npz`, ...
 
+Global models of earlier rounds are in `models/history/`, as many as checkpoints are kept.
 A file holds all that predictions depend on: what trains as `00`, `01`, ..., in the order of
 `FunctionalModel.init`, with `names`; what is frozen as `frozen/00`, ..., with `frozen_names`.
 Files of older versions hold `00`, `01`, ... alone. Clients have a file of their own only where
@@ -9,7 +10,7 @@ their copies differ from the global model.
 import dataclasses
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from fedsafe_tff.models.functional import FunctionalModel
 
 Arrays = tuple[np.ndarray, ...]
 _FROZEN = "frozen/"
+_HISTORY = "history"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,6 +68,19 @@ def load(path: pathlib.Path, num_clients: int) -> tuple[Arrays, list[Arrays]]:
   return weights, [
     read(path / f"{client_name(client)}.npz").weights for client in range(num_clients)
   ]
+
+
+def save_history(
+  path: pathlib.Path, earlier: Mapping[int, Sequence[np.ndarray]], model: FunctionalModel
+) -> None:
+  """Writes global models of earlier rounds, by round, below `path`: what an insider may keep."""
+  for number, weights in earlier.items():
+    _write(path / _HISTORY / f"round_{number:05d}.npz", weights, model)
+
+
+def history(path: pathlib.Path) -> list[Arrays]:
+  """The global models of earlier rounds that `save_history` wrote, the oldest first."""
+  return [read(file).weights for file in sorted((path / _HISTORY).glob("round_*.npz"))]
 
 
 def read(file: pathlib.Path) -> Stored:

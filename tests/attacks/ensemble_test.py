@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.attacks.ensemble import Ensemble, GaussianRedraw
-from fedsafe_tff.attacks.objective import Objective, Record
+from fedsafe_tff.attacks.objective import Objective
 from fedsafe_tff.attacks.pgd import pgd
 
 RNG = np.random.default_rng(0)
@@ -109,20 +109,3 @@ def test_a_compiled_ensemble_is_the_same():
   compiled = tf.function(lambda x, y, key: pgd(drawn, x, y, key=key, **settings))
   made = compiled(X, Y, keys.root(3))
   np.testing.assert_allclose(made, pgd(drawn, X, Y, key=keys.root(3), **settings), atol=1e-6)
-
-
-def test_a_record_prefers_what_fools_only_where_it_is_told_to():
-  from fedsafe_tff.attacks.objective import Height
-
-  ones = tf.ones([4, 1, 1, 1])
-  #            fools, lower | fools, higher | fools no more | neither fools, higher
-  old = Height(tf.constant([5.0, 5.0, 5.0, 5.0]), tf.constant([-1.0, 1.0, 1.0, -1.0]))
-  new = Height(tf.constant([1.0, 6.0, 9.0, 6.0]), tf.constant([1.0, 1.0, -1.0, -1.0]))
-  before = Record(0.0 * ones, old)
-  by_loss = before.updated(ones, new, fooled_first=False).images
-  np.testing.assert_array_equal(tf.reshape(by_loss, [-1]), [0, 1, 1, 1])
-  fooling = before.updated(ones, new, fooled_first=True)
-  np.testing.assert_array_equal(tf.reshape(fooling.images, [-1]), [1, 1, 0, 1])
-  np.testing.assert_array_equal(fooling.height.loss, [1, 6, 5, 6])
-  first = Record.empty(ones * 0).updated(ones, old, fooled_first=True)
-  np.testing.assert_array_equal(first.images, ones)

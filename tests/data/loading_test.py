@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fedsafe_tff.data import loading
+from fedsafe_tff.data import loading, pathology
 from fedsafe_tff.data.leaks import count_leaks
 from fedsafe_tff.errors import UserError
 
@@ -265,7 +265,7 @@ def test_pixels_of_other_images_in_the_cache_are_not_served(tmp_path):
 
 def test_what_tfds_holds_is_told_by_its_files(tmp_path, monkeypatch):
   image_set = load(tmp_path / "cache", folder(tmp_path / "data"))
-  monkeypatch.setattr(loading.pathology, "read_patch_camelyon", lambda *_: image_set)
+  monkeypatch.setattr(pathology, "read_patch_camelyon", lambda *_: image_set)
   monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
   told = []
   for content in ("one", "one", "another"):

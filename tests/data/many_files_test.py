@@ -6,7 +6,16 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fedsafe_tff.data import chunk, decoding, hash_links, image_files, loading, mapped, remembered
+from fedsafe_tff.data import (
+  chunk,
+  decoding,
+  hash_links,
+  image_files,
+  image_folder,
+  loading,
+  mapped,
+  remembered,
+)
 from fedsafe_tff.data.feature_shift import shift
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_set import ImageSet
@@ -125,9 +134,9 @@ def test_links_of_many_are_those_of_few(folder, monkeypatch):
 
 def test_many_images_are_grouped_by_links(folder, monkeypatch):
   options = image_files.Options(12, True)
-  few = loading.image_folder.load(str(folder), options=options)
+  few = image_folder.load(str(folder), options=options)
   monkeypatch.setattr(hash_links, "MANY", 5)
-  many = loading.image_folder.load(str(folder), options=options)
+  many = image_folder.load(str(folder), options=options)
   np.testing.assert_array_equal(few.groups, many.groups)
   assert few.groups[few.names.index("a/00.png")] == few.groups[few.names.index("b/near.png")]
 
@@ -147,7 +156,7 @@ def test_results_are_remembered_under_their_key(tmp_path):
 
 
 def test_shards_from_rows(folder, tmp_path):
-  data = loading.image_folder.load(str(folder), options=image_files.Options(12, True))
+  data = image_folder.load(str(folder), options=image_files.Options(12, True))
   parts = {"client_00000": np.array([3, 1, 2]), "client_00001": np.array([7, 9])}
   store = build_from_rows(str(tmp_path), "hash", data, parts)
   root = tmp_path / "shards" / store.directory.rsplit("/", 1)[-1]

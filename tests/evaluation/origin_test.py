@@ -11,9 +11,7 @@ def test_errors_are_counted_by_class_and_origin():
   sizes = np.where(big[:, np.newaxis], 512, [[512, 300]])  # one side of 512 is not enough
   train, evaluation = np.arange(5), np.arange(5, 9)
   found = by_origin(labels, sizes, train, evaluation, predicted=np.array([1, 1, 1, 0]))
-  told = {
-    (c.label, c.is_512): (c.train, c.evaluation, c.model_wrong, c.rule_wrong) for c in found
-  }
+  told = {(c.label, c.is_512): (c.train, c.evaluation, c.model_wrong, c.rule_wrong) for c in found}
   # The rule learns: 512x512 is class 1, the others are class 0.
   assert told == {(0, False): (2, 1, 1, 0), (1, True): (2, 1, 0, 0), (1, False): (1, 2, 1, 2)}
 

@@ -140,9 +140,7 @@ def test_one_client_has_no_others():
 
 def test_random_starts_are_repeatable_and_differ_between_adversaries():
   spec = AttackSpec("pgd", 0.3, steps=1, step_size=1e-6, random_start=True)
-  first, again = (
-    Crafter(MODEL, IMAGES, LABELS, key=keys.root(0), batch_size=3) for _ in range(2)
-  )
+  first, again = (Crafter(MODEL, IMAGES, LABELS, key=keys.root(0), batch_size=3) for _ in range(2))
   held = [Holding(((tf.constant(0.5),),), stream=adversary) for adversary in (0, 1)]
   crafted = [first.craft(each, spec)[0] for each in held]
   np.testing.assert_array_equal(crafted[0], again.craft(held[0], spec)[0])

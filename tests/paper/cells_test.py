@@ -4,7 +4,7 @@ import pytest
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper import ablation, figure1, figure2, figure3, paper, table1, table2
-from fedsafe_tff.paper.cells import check_typed, make_cell
+from fedsafe_tff.paper.cells import check_typed, make_cell, of_methods
 from fedsafe_tff.paper.studies import STUDIES
 from tests.paper import synthetic
 
@@ -134,3 +134,19 @@ def test_a_typed_flag_without_effect_in_any_cell(tmp_path):
   request = synthetic.request(tmp_path, "table2", typed=frozenset(["local_attack_eps"]))
   with pytest.raises(UserError, match="--local_attack_eps has no effect"):
     check_typed(request, table2.cells(request))
+
+
+def test_a_single_cell_can_be_asked_for_by_its_method(tmp_path):
+  request = synthetic.request(tmp_path, methods=("noise_only",))
+  with pytest.raises(UserError, match="table1 has no method 'noise_only': choose of none, local_"):
+    of_methods(request, table1.cells(request))
+  request = dataclasses.replace(request, methods=("distributed_noise",))
+  (cell,) = of_methods(request, table1.cells(request))
+  assert (cell.method, cell.seed) == ("distributed_noise", 0)
+  everything = dataclasses.replace(request, methods=())
+  assert len(of_methods(everything, table1.cells(request))) == 4
+
+
+def test_tables_ask_for_the_papers_attacks_whatever_a_runs_default(tmp_path):
+  cell = make(tmp_path, settings={"evaluation": "strong"})
+  assert cell.config.evaluation == "paper" and "evaluation" not in cell.config.identity()

@@ -91,6 +91,8 @@ def test_the_cpu_preset_leaves_each_task_its_own_training():
     (["--attacks=fgsm,pgd"], "one attack: choose fgsm, pgd, .* or square"),
     (["--rounds=0"], "--rounds=0 is out of range"),
     (["--roundz=3"], "roundz"),
+    (["--evaluation=strong"], "--evaluation is not for tables.*asks for the paper's attacks"),
+    (["--methods=none,none"], "--methods=none,none: give one or more, each once"),
     (["--study=sigma"], "study"),
     (["rounds=3"], "unexpected words"),
   ],

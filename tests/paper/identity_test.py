@@ -55,7 +55,9 @@ def test_what_an_adapted_model_depends_on():
 
 
 def test_an_evaluation_depends_on_everything_and_on_its_own_size_only():
-  both = config(defense="distributed_noise", attacks="pgd", attack_eps=(0.1, 0.2))
+  both = config(
+    evaluation="paper", defense="distributed_noise", attacks="pgd", attack_eps=(0.1, 0.2)
+  )
   one = dataclasses.replace(both, attack_eps=(0.1,))
   digests = [identity.digest(identity.evaluation_config(c, 0.1)) for c in (both, one)]
   assert digests[0] == digests[1]

@@ -12,7 +12,7 @@ PRESET = pathlib.Path(__file__).parents[2] / "flags" / "presets" / "demo.flags"
 
 @pytest.mark.slow
 def test_the_demo_learns_and_attacks_succeed(tmp_path):
-  words = [f"--flagfile={PRESET}", "--attacks=pgd", "--attack_eps=0.05"]
+  words = [f"--flagfile={PRESET}", "--evaluation=paper", "--attacks=pgd", "--attack_eps=0.05"]
   assert train.train([*words, f"--run_dir={tmp_path / 'run'}", f"--cache_dir={tmp_path}"]) == 0
   evaluation = tiny.read_json(tmp_path / "run" / "evaluation.json")
   majority = evaluation["majority_class"]

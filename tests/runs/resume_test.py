@@ -153,6 +153,7 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   "changes",
   [
     {"algorithm": "tff_fed_avg", "momentum": 0.9},
+    {"algorithm": "tff_fed_prox", "prox_mu": 0.1},
     {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
     {"aggregator": "secure_sum", "upload": "update"},
     {"aggregator": "robust", "upload": "update"},

@@ -21,6 +21,7 @@ FLAGS = {
   "rounds": 2,
   "batch_size": 8,
   "adaptation_epochs": 1,
+  "evaluation": "paper",
   "attack_steps": 2,
   "attack_eps": "0.01,0.1",
 }

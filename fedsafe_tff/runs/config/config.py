@@ -25,6 +25,8 @@ GROUPS = (
   RunConfig,
 )
 
+# What older configurations, which don't have these settings, stand for.
+BEFORE = {"evaluation": "paper"}
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
@@ -144,6 +146,11 @@ class Config(
     defaults = {field.name: field.default for field in dataclasses.fields(self)}
     return dataclasses.replace(self, **{name: defaults[name] for name in self.inapplicable()})
 
+  def without_attacks(self) -> "Config":
+    """The same config with the paper's evaluation at its defaults: it attacks nothing else."""
+    defaults = {f.name: f.default for f in dataclasses.fields(EvaluationConfig)}
+    return dataclasses.replace(self, **(defaults | {"evaluation": BEFORE["evaluation"]}))
+
   def as_dict(self) -> dict[str, Any]:
     """Flag name to value, in the order of the flag groups; lists for tuples, as JSON has them."""
     values = {}
@@ -154,8 +161,12 @@ class Config(
     return values
 
   def identity(self) -> dict[str, Any]:
-    """The settings that change the results and are not at their defaults, as in `as_dict`."""
-    defaults = Config().as_dict()
+    """The settings that change the results and are not at their defaults, as in `as_dict`.
+
+    A setting that came later counts from what there was before it: what is stored under the
+    identities of old settings is found again.
+    """
+    defaults = Config().as_dict() | BEFORE
     return {
       name: value
       for name, value in self.as_dict().items()
@@ -164,7 +175,7 @@ class Config(
 
   def differences(self, other: dict[str, Any]) -> list[str]:
     """The settings whose value differs from `other` (an `as_dict`) and changes the results."""
-    mine = self.as_dict()
+    mine, other = self.as_dict(), BEFORE | other
     return [
       f"--{name}: {other.get(name)!r} there, {value!r} here"
       for name, value in mine.items()

@@ -9,19 +9,36 @@ from fedsafe_tff.training.registry import having
 
 _ITERATED = lazy.listed(name for name, attack in ATTACKS.items() if attack.iterates)
 
+SUITES = ("paper", "standard", "strong")  # "paper" is what older runs had, which name none
+
+
+def _paper(config: "EvaluationConfig") -> bool:
+  return config.evaluation == "paper"
+
 
 def _iterates(config: "EvaluationConfig") -> bool:
-  return any(ATTACKS[name].iterates for name in config.attacks.split(","))
+  return _paper(config) and any(ATTACKS[name].iterates for name in config.attacks.split(","))
 
 
-_STEPS = {"applies": _iterates, "needs": f"{_ITERATED} among --attacks"}
+_PAPER = {"applies": _paper, "needs": "--evaluation=paper"}
+_STEPS = {"applies": _iterates, "needs": f"{_ITERATED} among --attacks, with --evaluation=paper"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
   """Attacks and evaluation."""
 
-  attacks: str = setting("fgsm,pgd", f"Comma-separated attacks: {', '.join(ATTACKS)}.")
+  evaluation: str = setting(
+    "standard",
+    "Which attacks: paper as published, each as the flags below say; standard the worst, image by "
+    "image, of PGD-20 from random starts with two step sizes, on cross-entropy and margin; strong "
+    "the worst of all attackers, who know the defence, on 100 images unless --attack_images says "
+    "otherwise.",
+    choices=SUITES,
+  )
+  attacks: str = setting(
+    "fgsm,pgd", f"Comma-separated attacks: {', '.join(ATTACKS)}.", **_PAPER
+  )
   attack_eps: tuple[float, ...] = setting(
     (0.005, 0.012, 0.017, 0.03, 0.05),
     "Comma-separated perturbation sizes, in pixels of [0, 1].",
@@ -40,7 +57,7 @@ class EvaluationConfig:
     "Restarts; the image with the highest loss counts.",
     low=1,
     applies=lambda c: _iterates(c) and c.attack_random_start,
-    needs="--attack_random_start",
+    needs="--attack_random_start, with --evaluation=paper",
   )
   attack_colluders: int = setting(
     1,
@@ -55,10 +72,13 @@ class EvaluationConfig:
     "Labels that the adversary uses: the true ones or the model's own.",
     choices=("true", "predicted"),
   )
-  attack_images: int = setting(0, "How many evaluation images are attacked; 0: all of them.", low=0)
+  attack_images: int = setting(
+    0, "How many evaluation images are attacked; 0: all of them, under strong 100.", low=0
+  )
   attack_worst_case: bool = setting(
     False,
     "Also report, for each size, the share of labels that any attack flips at any of its steps "
     "on the adversary's own copy; a fooled image is not attacked any further.",
+    **_PAPER,
   )
   evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1)

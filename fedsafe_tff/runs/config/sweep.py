@@ -28,6 +28,11 @@ class SweepConfig:
     "Comma-separated tasks: each is a preset in flags/presets or the path of one. Its flags come "
     "first, then those of other presets, then what is typed.",
   )
+  methods: str = setting(
+    "",
+    "Comma-separated methods whose cells are made, such as distributed_noise; empty: all that the "
+    "table or figure has. The page then holds these alone.",
+  )
   seeds: str = setting("0,1,2,3,4", "Comma-separated seeds; intervals need two or more.")
   brain_tumor_dir: str = setting("", "Folder of the MRI scans, for tasks of --dataset=brain_tumor.")
   pathology_dir: str = setting("", "Folder of the patches, for --dataset=pathology; empty: TFDS.")

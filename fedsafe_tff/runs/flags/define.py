@@ -11,7 +11,7 @@ from fedsafe_tff.runs.config import GROUPS
 from fedsafe_tff.runs.config.setting import setting_of
 
 
-class _FloatList(flags.ArgumentParser):
+class FloatList(flags.ArgumentParser):
   """Comma-separated numbers as a tuple of floats."""
 
   syntactic_help = "comma-separated numbers"
@@ -20,7 +20,12 @@ class _FloatList(flags.ArgumentParser):
     """Returns the numbers; raises ValueError, which absl turns into a message."""
     if not isinstance(argument, str):
       return tuple(argument)
-    return tuple(float(entry) for entry in argument.split(",") if entry.strip())
+    if not argument.strip():
+      return ()
+    entries = [entry.strip() for entry in argument.split(",")]
+    if "" in entries:
+      raise ValueError(f"number {entries.index('') + 1} of {len(entries)} is empty")
+    return tuple(float(entry) for entry in entries)
 
   def flag_type(self) -> str:
     """Name of the type for `--help`."""
@@ -28,7 +33,7 @@ class _FloatList(flags.ArgumentParser):
 
 
 class _FloatListSerializer(flags.ArgumentSerializer):
-  """The inverse of `_FloatList`."""
+  """The inverse of `FloatList`."""
 
   def serialize(self, value: Sequence[float]) -> str:
     """Returns the numbers with commas between."""
@@ -53,7 +58,7 @@ def define_group(group: type, values: flags.FlagValues = flags.FLAGS) -> None:
       flags.DEFINE_string(field.name, field.default, setting.help, **keywords)
     elif isinstance(field.default, tuple):
       flags.DEFINE(
-        _FloatList(),
+        FloatList(),
         field.name,
         field.default,
         setting.help,

@@ -3,9 +3,18 @@
 import base64
 import pathlib
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
-from fedsafe_tff.runs.report import plots, strata_table, survey_page, table, templates
+from fedsafe_tff.runs.report import (
+  plots,
+  strata_table,
+  survey_page,
+  table,
+  templates,
+  warnings,
+)
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
 _PLOTS = (
@@ -17,13 +26,13 @@ _PLOTS = (
   (
     plots.transfer_heatmap,
     "Transfer matrix",
-    "Every client in turn is the adversary on the copy that it received; rows adversaries, "
-    "columns victims.",
+    "Every client in turn is the adversary; rows adversaries, columns victims.",
   ),
   (
     plots.triptych,
     "Original, perturbation, adversarial example",
-    "Figure 1 of the paper, on the first client's copy; fooled images first.",
+    "As Figure 1 of the paper, by the attack named in it, on the first client's copy; fooled "
+    "images first.",
   ),
   (
     plots.learning_curves,
@@ -55,8 +64,10 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
   page = templates.environment().get_template("report.html.jinja").render(
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
-    legend=table.LEGEND,
-    results=table.rows(run),
+    trivial_legend=table.trivial_legend(run.evaluation),
+    warnings=warnings.warnings(run.evaluation),
+    evaluated=_attacks("Attacks", run.evaluation),
+    again=[_attacks(f"Evaluated again: {name}", found) for name, found in run.again.items()],
     pictures=pictures,
     strata=strata_table.rows(run.evaluation),
     strata_headings=[heading for _, heading in strata_table.COLUMNS],
@@ -71,6 +82,20 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
   with atomic_path(report) as temporary:
     temporary.write_text(page, encoding="utf-8")
   return report
+
+
+def _attacks(title: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+  """What the page says of one evaluation."""
+  return {
+    "title": title,
+    "suite": evaluation.get("evaluation", "paper"),
+    "images": evaluation.get("attacked_images"),
+    "rows": table.cells(table.entries_of(evaluation)),
+    "legend": table.legend(evaluation),
+    "trials": table.cells(evaluation.get("trials", [])),
+    "masking": (evaluation.get("masking") or {}).get("checks", []),
+    "warnings": warnings.warnings(evaluation),
+  }
 
 
 def _command(run: RunFolder) -> str:

@@ -6,15 +6,25 @@ from typing import Any
 from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report.render import markdown
-from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
+from fedsafe_tff.runs.report.warnings import collapsed, masked
 from fedsafe_tff.training.registry import DEFENSES
 
 _DIGITS = 8  # of commits and of hashes of data
+# Settings that have a column or a place in the title, or tell where a run lives.
+_TOLD = (
+  "dataset", "task", "algorithm", "defense", "seed", "threads",
+  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "gpu_memory_limit", "ray_address",
+)  # fmt: skip
 
 
 def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> str:
-  """A Markdown table: a row per run, a column per attack and size that any of them has.
+  """A Markdown table: a row per run, columns per attack and size that any of them has.
+
+  Beside them stands a column for every setting that differs, and for no other.
 
   Rates are those of the adversary's own copy and of the other clients' copies, over all images.
 
@@ -33,9 +43,15 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       "--mixed_versions to have them in one table, which then says so"
     )
   attacks = dict.fromkeys(key for run in runs for key in _attacks(run))
+  options = _differing(runs)
   headings = [
-    "run", "seed", "clean accuracy, global / copies", "best trivial baseline",
-    *(f"ASR self / avg, {name} {eps:g}" for name, eps in attacks),
+    "run", *(f"--{name}" for name in options), "seed",
+    "clean accuracy, global / copies", "best trivial baseline",
+    *(
+      f"{what} self / avg, {_attack_title(*key)}"
+      for key in attacks
+      for what in ("ASR", "robust accuracy")
+    ),
     "seconds", "threads", "commit", "data", "keys, splits, definitions",
   ]  # fmt: skip
   rows = []
@@ -44,10 +60,15 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     rows.append(
       [
         run.title(),
+        *(_option(run, name) for name in options),
         str(run.config.get("seed", "-")),
         _clean(run),
         _trivial(run),
-        *(_rates(found.get(key, {})) for key in attacks),
+        *(
+          _rates(found.get(key, {}), name)
+          for key in attacks
+          for name in ("asr", "attack_accuracy")
+        ),
         _number(run.manifest.get("seconds_of_last_session"), ".0f"),
         str(run.manifest.get("threads", "-")),
         str(run.manifest.get("git_commit") or "-")[:_DIGITS],
@@ -55,7 +76,12 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
         ", ".join(map(str, _versions(run).values())),
       ]
     )
-  notes = []
+  notes = [
+    f"{sign} {run.path.name}: {line}\n"
+    for run in runs
+    for sign, lines in (("†", collapsed(run.evaluation)), ("‡", masked(run.evaluation)))
+    for line in lines
+  ]
   if mixed:
     notes.append(f"**Not drawn alike**, so that differences may be due to that: {mixed}.\n")
   older = [
@@ -80,8 +106,27 @@ def _images(run: RunFolder) -> int | None:
   return run.manifest.get("data", {}).get("parts", {}).get("evaluation")
 
 
-def _attacks(run: RunFolder) -> dict[tuple[str, float], dict[str, Any]]:
-  return {(row["attack"], row["eps"]): row for row in run.evaluation.get("results", [])}
+def _attacks(run: RunFolder) -> dict[tuple[str, str, float], dict[str, Any]]:
+  return {
+    (row.get("attacker", OWN_COPY), row["attack"], row["eps"]): row
+    for row in run.evaluation.get("results", [])
+  }
+
+
+def _attack_title(attacker: str, attack: str, eps: float) -> str:
+  return f"{'' if attacker == OWN_COPY else f'{attacker}, '}{attack} {eps:g}"
+
+
+def _differing(runs: Sequence[RunFolder]) -> list[str]:
+  """Names of the settings in which the runs differ, less those that are told anyway."""
+  names = [name for name in Config().as_dict() if name not in _TOLD]
+  return [name for name in names if len({_option(run, name) for run in runs}) > 1]
+
+
+def _option(run: RunFolder, name: str) -> str:
+  """A setting of a run; what an older run does not know is at its default."""
+  value = (Config().as_dict() | BEFORE | run.config)[name]
+  return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
@@ -95,7 +140,8 @@ def _clean(run: RunFolder) -> str:
     run.evaluation, one_model=one_model, evaluation_images=_images(run)
   ) or [None]
   mean = None if None in copies else sum(copies) / len(copies)
-  return f"{_number(run.evaluation.get('clean_accuracy_global'))} / {_number(mean)}"
+  marks = (" †" if collapsed(run.evaluation) else "") + (" ‡" if masked(run.evaluation) else "")
+  return f"{_number(run.evaluation.get('clean_accuracy_global'))} / {_number(mean)}{marks}"
 
 
 def _trivial(run: RunFolder) -> str:
@@ -104,5 +150,5 @@ def _trivial(run: RunFolder) -> str:
   return f"{_number(baselines[name])} ({name})"
 
 
-def _rates(row: dict[str, Any]) -> str:
-  return f"{_number(row.get('asr_self'))} / {_number(row.get('asr_avg'))}" if row else "-"
+def _rates(row: dict[str, Any], name: str) -> str:
+  return f"{_number(row.get(f'{name}_self'))} / {_number(row.get(f'{name}_avg'))}" if row else "-"

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from fedsafe_tff.runs.report import style
-from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 
 
 def learning_curves(run: RunFolder) -> pathlib.Path | None:
@@ -63,10 +63,14 @@ def client_labels(run: RunFolder) -> pathlib.Path | None:
 
 def transfer_heatmap(run: RunFolder, max_panels: int = 4) -> pathlib.Path | None:
   """ASR of every adversary on every victim, for the strongest attack at a few sizes."""
-  matrices = run.matrices()
+  results = run.evaluation.get("results") or [{"attack": None}]
+  attacker = results[-1].get("attacker")  # the worst of all stands last
+  matrices = run.matrices(attacker=attacker)
   if not matrices:
     return None
-  attack = "pgd" if any(name == "pgd" for name, _ in matrices) else next(iter(matrices))[0]
+  names = [name for name, _ in matrices]
+  worst = [name for name in names if name.startswith("worst of")]
+  attack = worst[0] if worst else "pgd" if "pgd" in names else names[0]
   sizes = sorted(eps for name, eps in matrices if name == attack)
   if len(sizes) > max_panels:
     sizes = [sizes[i] for i in np.linspace(0, len(sizes) - 1, max_panels).round().astype(int)]
@@ -78,7 +82,7 @@ def transfer_heatmap(run: RunFolder, max_panels: int = 4) -> pathlib.Path | None
     matrix = matrices[attack, eps]
     picture = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis")
     axis.grid(False)
-    axis.set_title(f"{attack.upper()}, eps {eps:g}", fontsize=10)
+    axis.set_title(f"{_attack_title(attack)}, eps {eps:g}", fontsize=10)
     axis.set_xlabel("victim")
     ticks = range(0, count, max(1, count // 10))
     axis.set_xticks(ticks)
@@ -92,34 +96,79 @@ def transfer_heatmap(run: RunFolder, max_panels: int = 4) -> pathlib.Path | None
   return style.save(figure, run.path / "plots" / "transfer_matrix.png")
 
 
+_CURVES = (
+  ("asr_self", "self: adversary's own copy", "o", "-", style.COLORS[0]),
+  ("asr_avg", "avg: the other clients' copies", "s", "-", style.COLORS[1]),
+  ("asr_self_correct", "self, correct images only", "o", ":", style.COLORS[0]),
+  ("asr_avg_correct", "avg, correct images only", "s", ":", style.COLORS[1]),
+  ("random_noise_flip_rate", "random noise of the same size", "x", "--", "#444444"),
+)
+_MOST_PANELS = 3
+
+
 def asr_against_eps(run: RunFolder) -> pathlib.Path | None:
-  """Self and avg ASR against the perturbation size, with random noise as the control."""
+  """Self and avg ASR against the perturbation size, with random noise as the control.
+
+  A panel per attack; with more attackers than that a panel for self and one for avg.
+  """
   results = run.evaluation.get("results")
   if not results:
     return None
-  attacks = list(dict.fromkeys(r["attack"] for r in results))
-  figure = style.new_figure(4.2 * len(attacks) + 0.6, 3.4)
-  axes = style.subplots(figure, 1, len(attacks), sharey=True)[0]
-  series = (
-    ("asr_self", "self: adversary's own copy", "o", "-"),
-    ("asr_avg", "avg: the other clients' copies", "s", "-"),
-    ("asr_self_correct", "self, correct images only", "o", ":"),
-    ("asr_avg_correct", "avg, correct images only", "s", ":"),
-    ("random_noise_flip_rate", "random noise of the same size", "x", "--"),
-  )
-  colors = (*style.COLORS[:2], *style.COLORS[:2], "#444444")
-  for axis, attack in zip(axes, attacks):
-    rows = sorted((r for r in results if r["attack"] == attack), key=lambda r: r["eps"])
-    for (name, label, marker, line), color in zip(series, colors):
-      pairs = [(r["eps"], r[name]) for r in rows if r.get(name) is not None]
-      if pairs:
-        axis.plot(*zip(*pairs), marker=marker, linestyle=line, color=color, label=label)
-    axis.set_title(attack.upper(), fontsize=10)
+  groups: dict[tuple[str, str], list] = {}
+  for row in sorted(results, key=lambda r: r["eps"]):
+    groups.setdefault((row.get("attacker", OWN_COPY), row["attack"]), []).append(row)
+  if len(groups) > _MOST_PANELS:
+    figure = _by_attacker(groups)
+  else:
+    figure = style.new_figure(max(4.2 * len(groups), 6.0) + 0.6, 4.0)
+    axes = style.subplots(figure, 1, len(groups), sharey=True)[0]
+    for axis, ((attacker, attack), rows) in zip(axes, groups.items()):
+      for name, label, marker, line, color in _CURVES:
+        _curve(axis, rows, name, marker=marker, linestyle=line, color=color, label=label)
+      title = _attack_title(attack)
+      axis.set_title(title if attacker == OWN_COPY else f"{attacker}: {title}", fontsize=10)
+  axes = figure.axes
+  for axis in axes:
     axis.set_xlabel("eps (pixels of [0, 1])")
     axis.set_ylim(-0.03, 1.03)
   axes[0].set_ylabel("share of labels changed")
-  axes[0].legend(fontsize=7.5, loc="best")
+  # Below the axes: within them it would lie over the curves.
+  handles, labels = axes[0].get_legend_handles_labels()
+  figure.legend(handles, labels, fontsize=7.5, loc="outside lower center", ncols=3)
   return style.save(figure, run.path / "plots" / "asr_against_eps.png")
+
+
+def _by_attacker(groups: dict[tuple[str, str], list]):
+  figure = style.new_figure(9.0, 4.8)
+  axes = style.subplots(figure, 1, 2, sharey=True)[0]
+  panels = (("asr_self", "self: adversary's own copy"), ("asr_avg", "avg: other clients' copies"))
+  for axis, (name, title) in zip(axes, panels):
+    for number, ((attacker, attack), rows) in enumerate(groups.items()):
+      worst = attacker == "worst"
+      color = "black" if worst else style.COLORS[number % len(style.COLORS)]
+      line = ("-", "--", ":")[number // len(style.COLORS) % 3]
+      label = f"{attacker}, {attack}" if not attack.startswith("worst of") else attacker
+      _curve(
+        axis, rows, name, marker="o", linestyle=line, color=color, label=label,
+        linewidth=2.5 if worst else 1.2,
+      )  # fmt: skip
+    rows = next(iter(groups.values()))
+    _curve(
+      axis, rows, "random_noise_flip_rate", marker="x", linestyle="--", color="#444444",
+      label="random noise of the same size",
+    )  # fmt: skip
+    axis.set_title(title, fontsize=10)
+  return figure
+
+
+def _curve(axis, rows, name: str, **how) -> None:
+  pairs = [(r["eps"], r[name]) for r in rows if r.get(name) is not None]
+  if pairs:
+    axis.plot(*zip(*pairs), **how)
+
+
+def _attack_title(attack: str) -> str:
+  return attack.upper() if attack in ("fgsm", "pgd") else attack
 
 
 def triptych(run: RunFolder) -> pathlib.Path | None:

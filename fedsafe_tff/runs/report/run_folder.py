@@ -12,6 +12,7 @@ import numpy as np
 from fedsafe_tff.errors import UserError
 
 Row = dict[str, Any]
+OWN_COPY = "own_copy"  # the attacker of results that name none: older ones knew no other
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class RunFolder:
     evaluation: Results of the attacks.
     transfer: A row per attack, size, adversary and victim.
     examples: Arrays of Figure 1.
+    again: Results of later attacks on the run, by the folder's name below `attacks/`.
   """
 
   path: pathlib.Path
@@ -39,6 +41,7 @@ class RunFolder:
   evaluation: dict[str, Any]
   transfer: list[Row]
   examples: dict[str, np.ndarray]
+  again: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def read(cls, path: str | pathlib.Path) -> "RunFolder":
@@ -64,6 +67,10 @@ class RunFolder:
       evaluation=_read_json(path / "evaluation.json"),
       transfer=_read_csv(path / "transfer_matrix.csv"),
       examples=examples,
+      again={
+        file.parent.name: _read_json(file)
+        for file in sorted((path / "attacks").glob("*/evaluation.json"))
+      },
     )
 
   def title(self) -> str:
@@ -79,11 +86,20 @@ class RunFolder:
     rounds, values = zip(*pairs) if pairs else ((), ())
     return np.array(rounds, float), np.array(values, float)
 
-  def matrices(self, key: str = "asr") -> dict[tuple[str, float], np.ndarray]:
-    """(attack, eps) to the N x N matrix of `key`; rows are adversaries."""
+  def matrices(
+    self, key: str = "asr", attacker: str | None = None
+  ) -> dict[tuple[str, float], np.ndarray]:
+    """(attack, eps) to the N x N matrix of `key`; rows are adversaries.
+
+    Args:
+      key: A column of `transfer_matrix.csv`.
+      attacker: Whose attacks; None for everybody's, where no two attackers share an attack.
+    """
     count = 1 + max((int(r["victim"]) for r in self.transfer), default=-1)
     made: dict[tuple[str, float], np.ndarray] = {}
     for row in self.transfer:
+      if attacker not in (None, row.get("attacker", OWN_COPY)):
+        continue
       matrix = made.setdefault((row["attack"], row["eps"]), np.full([count, count], np.nan))
       if isinstance(row[key], float):
         matrix[int(row["adversary"]), int(row["victim"])] = row[key]

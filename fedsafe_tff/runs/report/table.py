@@ -1,14 +1,18 @@
 """The results of a run as a table on the terminal."""
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import rich.box
 import rich.console
 import rich.table
 
-from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
+from fedsafe_tff.runs.report.warnings import warnings
 
 COLUMNS = (
+  ("attacker", "attacker"),
   ("attack", "attack"),
   ("eps", "eps"),
   ("clean_accuracy", "clean acc."),
@@ -16,17 +20,68 @@ COLUMNS = (
   ("asr_avg", "ASR avg"),
   ("asr_self_correct", "self*"),
   ("asr_avg_correct", "avg*"),
-  ("attack_accuracy_self", "acc. self"),
-  ("attack_accuracy_avg", "acc. avg"),
+  ("attack_accuracy_self", "robust self"),
+  ("attack_accuracy_avg", "robust avg"),
   ("random_noise_flip_rate", "random"),
   ("zero_gradient_share", "zero grad."),
 )
-LEGEND = (
+_WIDTH = 150
+_LEGEND = (
   "self: the adversary's own copy; avg: the other clients' copies; * among images that the "
-  "model gets right; acc.: accuracy on attacked images; random: labels changed by random noise of "
-  "the same size; zero grad.: images without a gradient; attack any: labels that any of the "
-  "attacks flips at any of its steps."
+  "model gets right; robust: accuracy on attacked images; random: labels changed by random noise "
+  "of the same size; zero grad.: images without a gradient."
 )
+_WORST = "worst of n: an image is lost if any of n attacks gets it."
+_ANY = "attack any: labels that any of the attacks flips at any of its steps."
+_WHO = {
+  OWN_COPY: "attacks through the copy that it received",
+  "noise_ensemble": "knows the noise and attacks through its own draws around its copy",
+  "averaging": "attacks the mean of the copies that four rounds would give it",
+  "round_history": "attacks through global models of earlier rounds and its own copy",
+  "colluding": "clients who attack the mean of their copies; avg is over the clients outside",
+  "colluding_mean": "clients who attack the mean of their copies; avg is over the clients outside",
+  "colluding_ensemble": "clients who attack through all their copies",
+  "local_update": "trains its copy on its data first",
+  "surrogate": "has no copy, and attacks through a model trained on its own data alone",
+  "imitation": "makes copies as the server does, and attacks through all of them",
+  "black_box": "asks each victim for scores, and holds nothing",
+  "worst": "an image is lost if any of the attackers gets it; avg is over those outside of all",
+}
+_TRIVIAL = {
+  "majority_class": "always the largest class",
+  "color_ridge": "ridge regression on colour statistics",
+  "nearest_mean": "the class whose mean image is nearest",
+  "source_512": "a file of 512x512 pixels means tumour: it reads files, not images",
+}
+
+
+def legend(evaluation: Mapping[str, Any]) -> list[str]:
+  """Lines that explain the rows and columns that there are, and no others."""
+  entries = entries_of(evaluation)
+  lines = [_LEGEND]
+  if any(str(entry["attack"]).startswith("worst of") for entry in entries):
+    lines.append(_WORST)
+  if any(entry["attack"] == "any" for entry in entries):
+    lines.append(_ANY)
+  names = dict.fromkeys(entry.get("attacker") for entry in entries)
+  if set(names) - {None, OWN_COPY}:
+    told = [f"{name} {_WHO[name]}" for name in names if name in _WHO]
+    lines.append(f"attackers: {'; '.join(told)}.")
+  for name, reason in evaluation.get("left_out", {}).items():
+    lines.append(f"attacker {name} is left out: {reason}.")
+  return lines
+
+
+def trivial_legend(evaluation: Mapping[str, Any]) -> str:
+  """What the trivial baselines are that there are."""
+  told = [f"{n}: {_TRIVIAL[n]}" for n in evaluation.get("trivial_baselines", {}) if n in _TRIVIAL]
+  return "; ".join(told)
+
+
+def entries_of(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  """The rows of the table of results; an older one names no attacker: it had one alone."""
+  found = [*evaluation.get("results", []), *evaluation.get("worst_case", [])]
+  return [{"attacker": OWN_COPY} | entry for entry in found]
 
 
 def cell(value: object, name: str) -> str:
@@ -38,33 +93,46 @@ def cell(value: object, name: str) -> str:
   return value if isinstance(value, str) else f"{value:.3f}"
 
 
+def cells(entries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+  """The cells of results, line by line under `COLUMNS`."""
+  return [[cell(entry.get(name), name) for name, _ in COLUMNS] for entry in entries]
+
+
 def rows(run: RunFolder) -> list[list[str]]:
   """The cells of a run's attacks, line by line under `COLUMNS`."""
-  entries = run.evaluation.get("results", []) + run.evaluation.get("worst_case", [])
-  return [[cell(entry.get(name), name) for name, _ in COLUMNS] for entry in entries]
+  return cells(entries_of(run.evaluation))
 
 
 def summary(run: RunFolder, *, terminal: bool = False) -> str:
   """The table and its legend as text; plain ASCII unless it goes to a terminal."""
   if not run.evaluation.get("results"):
     return f"{run.path}: no evaluation yet"
+  return text_of(run.title(), run.evaluation, terminal=terminal)
+
+
+def text_of(title: str, evaluation: Mapping[str, Any], *, terminal: bool = False) -> str:
+  """A table of results with its legend and warnings; plain ASCII unless it goes to a terminal."""
   table = rich.table.Table(
-    title=run.title(),
+    title=title,
     box=rich.box.SIMPLE_HEAD if terminal else rich.box.ASCII,
     title_justify="left",
   )
   for name, heading in COLUMNS:
-    table.add_column(heading, justify="left" if name == "attack" else "right")
-  for row in rows(run):
+    table.add_column(heading, justify="left" if name in ("attacker", "attack") else "right")
+  for row in cells(entries_of(evaluation)):
     table.add_row(*row)
   stream = io.StringIO()
+  colors = "standard" if terminal else None
   console = rich.console.Console(
-    file=stream, width=118, force_terminal=terminal, color_system="standard" if terminal else None
+    file=stream, width=_WIDTH, force_terminal=terminal, color_system=colors
   )
   console.print(table)
-  console.print(LEGEND, markup=False)
-  clean = run.evaluation["clean_accuracy_global"]
-  baselines = run.evaluation.get("trivial_baselines", {})
+  for line in legend(evaluation):
+    console.print(line, markup=False)
+  clean = evaluation["clean_accuracy_global"]
+  baselines = evaluation.get("trivial_baselines", {})
   others = ", ".join(f"{name} {score:.3f}" for name, score in baselines.items())
   console.print(f"clean accuracy of the global model {clean:.3f} (trivial: {others})", markup=False)
+  for line in warnings(evaluation):
+    console.print(f"WARNING: {line}", markup=False, soft_wrap=True)
   return stream.getvalue()

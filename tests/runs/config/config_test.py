@@ -180,3 +180,14 @@ def test_differences_name_flags_and_both_values():
 def test_exposures_are_the_rounds_unless_given():
   assert Config(rounds=7).effective_exposures == 7
   assert Config(rounds=7, exposures=2).effective_exposures == 2
+
+
+def test_older_configurations_mean_the_papers_evaluation():
+  """They name no suite: their names in caches stay, and folders are continued under it alone."""
+  old = Config(evaluation="paper").as_dict()
+  del old["evaluation"]
+  assert Config(evaluation="paper").differences(old) == []
+  (difference,) = Config().differences(old)
+  assert difference == "--evaluation: 'paper' there, 'standard' here"
+  assert "evaluation" not in Config(evaluation="paper").identity()
+  assert Config().identity()["evaluation"] == "standard"

@@ -119,3 +119,21 @@ def test_another_folder_is_a_user_error(tmp_path):
   with pytest.raises(UserError, match="not a run folder"):
     build(tmp_path)
   assert list(tmp_path.iterdir()) == []
+
+
+def test_later_attacks_and_warnings_stand_on_the_page(tmp_path):
+  synthetic.finished(tmp_path)
+  evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+  failed = {"name": "black_box", "passed": False, "value": 1.0, "text": "a box is better"}
+  later = evaluation | {
+    "evaluation": "strong", "attacked_images": 7, "trials": evaluation["results"][:1],
+    "masking": {"passed": False, "checks": [failed]},
+  }  # fmt: skip
+  (tmp_path / "attacks" / "strong").mkdir(parents=True)
+  (tmp_path / "attacks" / "strong" / "evaluation.json").write_text(json.dumps(later))
+  page = Page(build(tmp_path))
+  assert "Suite: paper" in page.text and "Evaluated again: strong" in page.text
+  assert "Suite: strong; 7 evaluation images are attacked" in page.text
+  assert "Is it masked? check passed found black_box NO a box is better" in page.text
+  assert "Warning: robustness may be masked (black_box): a box is better" in page.text
+  assert page.text.count("Each attack by itself") == 1 and page.open == []

@@ -79,3 +79,29 @@ def test_clean_accuracy_of_copies_has_one_definition(tmp_path):
   ]
   assert [row["keys, splits, definitions"] for row in found] == ["1, 1, 1"] * 2
   assert told.startswith("Evaluated by older definitions") and f"{noised}, {single}" in told
+
+
+def test_what_differs_between_runs_has_a_column_and_nothing_else(tmp_path):
+  first = synthetic.finished(tmp_path / "a", learning_rate=0.5, run_dir="x")
+  second = synthetic.finished(tmp_path / "b", seed=3)
+  config = json.loads((second / "config.json").read_text())
+  del config["evaluation"]  # as an older version left it
+  (second / "config.json").write_text(json.dumps(config))
+  headings, _, *rows = cells(comparison([RunFolder.read(p) for p in (first, second)]))
+  assert [h for h in headings if "--" in h] == ["--learning_rate", "--evaluation"]
+  table = [dict(zip(headings, row)) for row in rows]
+  assert [row["--learning_rate"] for row in table] == ["0.5", "0.02"]
+  assert [row["--evaluation"] for row in table] == ["standard", "paper"]
+  assert table[0]["robust accuracy self / avg, pgd 0.03"] == "0.250 / 0.250"
+
+
+def test_collapsed_and_masked_models_are_marked(tmp_path):
+  good, bad = (synthetic.finished(tmp_path / name) for name in ("good", "bad"))
+  failed = {"name": "black_box", "passed": False, "value": 1.0, "text": "it is better"}
+  masking = {"passed": False, "checks": [failed]}
+  write_json(bad / "evaluation.json", clean_accuracy_global=0.63, masking=masking)
+  text = comparison([RunFolder.read(p) for p in (good, bad)])
+  first, second = cells(text)[2:4]
+  assert "0.812 / -" in first and "0.630 / - † ‡" in second
+  assert "† bad: collapsed: clean accuracy of the global model (0.630)" in text
+  assert "‡ bad: robustness may be masked (black_box): it is better" in text

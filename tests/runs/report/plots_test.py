@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -111,3 +113,53 @@ def test_triptych_of_colours_and_of_no_perturbation(tmp_path, channels, eps):
   synthetic.interrupted(tmp_path)
   synthetic.write_examples(tmp_path, channels=channels, eps=eps)
   assert pixels(plots.triptych(RunFolder.read(tmp_path))).any()
+
+
+def test_the_legend_lies_below_the_curves(tmp_path, monkeypatch):
+  shown = []
+  monkeypatch.setattr(plots.style, "save", lambda figure, path: shown.append(figure))
+  plots.asr_against_eps(RunFolder.read(synthetic.finished(tmp_path)))
+  (figure,) = shown
+  figure.canvas.draw()
+  (legend,) = figure.legends
+  assert len(legend.get_texts()) == 5 and all(axis.get_legend() is None for axis in figure.axes)
+  bottom = min(axis.get_tightbbox().y0 for axis in figure.axes)
+  assert legend.get_window_extent().y1 <= bottom + 1
+
+
+def test_many_attackers_share_two_panels(tmp_path, monkeypatch):
+  synthetic.interrupted(tmp_path)
+  rows = [
+    {"attacker": name, "attack": "worst of 2", "eps": eps, "asr_self": 0.5, "asr_avg": 0.25,
+     "random_noise_flip_rate": 0.0}
+    for name in ("own_copy", "noise_ensemble", "surrogate", "black_box", "worst")
+    for eps in (0.03, 0.01)
+  ]
+  (tmp_path / "evaluation.json").write_text(json.dumps({"results": rows}))
+  shown = []
+  monkeypatch.setattr(plots.style, "save", lambda figure, path: shown.append(figure))
+  plots.asr_against_eps(RunFolder.read(tmp_path))
+  left, right = shown[0].axes
+  assert [line.get_label() for line in left.lines][:5] == [
+    "own_copy", "noise_ensemble", "surrogate", "black_box", "worst",
+  ]
+  np.testing.assert_array_equal(left.lines[0].get_xdata(), [0.01, 0.03])
+  assert right.lines[0].get_ydata()[0] == 0.25
+
+
+def test_the_heatmap_of_a_suite_is_that_of_all_attackers(tmp_path, monkeypatch):
+  synthetic.interrupted(tmp_path)
+  results = [
+    {"attacker": name, "attack": f"worst of {n}", "eps": 0.1}
+    for name, n in (("own_copy", 2), ("worst", 3))
+  ]
+  (tmp_path / "evaluation.json").write_text(json.dumps({"results": results}))
+  synthetic.write_csv(
+    tmp_path / "transfer_matrix.csv",
+    [{**row, "adversary": 0, "victim": 0, "asr": 0.25 * (i + 1)} for i, row in enumerate(results)],
+  )
+  shown = []
+  monkeypatch.setattr(plots.style, "save", lambda figure, path: shown.append(figure))
+  plots.transfer_heatmap(RunFolder.read(tmp_path))
+  assert shown[0].axes[0].images[0].get_array().item() == 0.5
+  assert shown[0].axes[0].get_title() == "worst of 3, eps 0.1"

@@ -33,7 +33,7 @@ def test_plain_ascii_and_no_value_is_cut(tmp_path, sizes):
   synthetic.write_evaluation(tmp_path, sizes=sizes)
   text = table.summary(RunFolder.read(tmp_path))
   assert text.isascii() and "\x1b" not in text
-  assert [row[1] for row in rows(text)[1:]] == 2 * [f"{eps:g}" for eps in sizes]
+  assert [row[2] for row in rows(text)[1:]] == 2 * [f"{eps:g}" for eps in sizes]
 
 
 def test_a_terminal_gets_lines_instead_of_ascii(tmp_path):
@@ -61,4 +61,47 @@ def test_the_worst_case_follows_the_attacks(tmp_path):
   evaluation["worst_case"] = [{"attack": "any", "eps": 0.01, "asr_self": 0.75}]
   path.write_text(json.dumps(evaluation))
   last = rows(table.summary(RunFolder.read(tmp_path)))[-1]
-  assert last[:5] == ["any", "0.01", "-", "0.750", "-"]
+  assert last[:6] == ["own_copy", "any", "0.01", "-", "0.750", "-"]
+
+
+def change(folder, **facts):
+  path = folder / "evaluation.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+  return table.summary(RunFolder.read(folder))
+
+
+def test_only_what_is_there_is_explained(tmp_path):
+  text = table.summary(RunFolder.read(synthetic.finished(tmp_path)))
+  assert "attack any" not in text and "worst of n" not in text and "attackers:" not in text
+  assert "WARNING" not in text
+  assert "attack any: labels" in change(tmp_path, worst_case=[{"attack": "any", "eps": 0.01}])
+  results = [
+    {"attacker": name, "attack": "worst of 4", "eps": 0.03, "asr_self": 0.5}
+    for name in ("surrogate", "worst")
+  ]
+  text = change(tmp_path, results=results, left_out={"averaging": "copies have no noise"})
+  assert "worst of n: an image is lost" in text and "surrogate has no copy" in text
+  assert "black_box" not in text
+  assert "attacker averaging is left out: copies have no noise." in text
+
+
+def test_trivial_baselines_are_explained(tmp_path):
+  run = RunFolder.read(synthetic.finished(tmp_path))
+  assert "512" not in table.trivial_legend(run.evaluation)
+  told = table.trivial_legend({"trivial_baselines": {"source_512": 0.9}})
+  assert told == "source_512: a file of 512x512 pixels means tumour: it reads files, not images"
+
+
+def test_a_collapsed_and_a_masked_model_are_warned_of(tmp_path):
+  synthetic.finished(tmp_path)
+  text = change(tmp_path, clean_accuracy_global=0.625)
+  assert "WARNING: collapsed: clean accuracy of the global model (0.625) is at most 0.02" in text
+  text = change(tmp_path, clean_accuracy_global=0.9, clean_accuracy_clients=[0.9, 0.64])
+  assert "clean accuracy of client 1's copy (0.640)" in text
+  checks = [
+    {"name": name, "passed": passed, "value": 0.5, "text": f"what {name} found"}
+    for name, passed in (("black_box", False), ("restarts", True), ("surrogate", None))
+  ]
+  text = change(tmp_path, clean_accuracy_clients=[], masking={"passed": False, "checks": checks})
+  assert "WARNING: robustness may be masked (black_box): what black_box found" in text
+  assert text.count("WARNING") == 1

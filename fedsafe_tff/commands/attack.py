@@ -1,0 +1,147 @@
+"""Attacks a finished run, or a model's file, again: no training.
+
+python -m experiments.attack RUN_DIR [--suite=strong] [--clients_use=received|trained]
+python -m experiments.attack WEIGHTS.npz --dataset=... [--model=NAME] [FLAGS of experiments.train]
+python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.train]
+
+--suite        standard, or strong (the default): all attackers, the worst of them image by image
+--clients_use  received: the copies as they came; trained: after a round of local training
+--attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
+--attack_images  how many images; under strong 100 by default
+--data_dir, --cache_dir  where a run's images and cache lie now
+--out          folder of the results of a file; by default attacks/NAME
+
+The results of a run go into its folder, below attacks/, and into its report. Ctrl-C stops; the same
+command goes on attack by attack.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from fedsafe_tff.commands import main
+from fedsafe_tff.errors import UserError
+
+_OWN = {
+  "suite": "strong", "clients_use": "received", "attack_eps": "0.012,0.03", "attack_images": "0",
+  "out": "",
+}  # fmt: skip
+_MOVED = ("data_dir", "cache_dir")
+
+
+def attack(arguments: Sequence[str]) -> int:
+  """Attacks and prints the table; returns the exit code."""
+  if any(argument in ("--help", "-h") for argument in arguments):
+    print(__doc__)
+    return 0
+  if not arguments or arguments[0].startswith("-"):
+    raise UserError("give a run folder or a model's file: python -m experiments.attack RUN_DIR")
+  target = pathlib.Path(arguments[0]).expanduser()
+  own, rest = _split(arguments[1:])
+  if own["suite"] not in ("standard", "strong"):
+    raise UserError(f"--suite={own['suite']} is unknown: choose standard or strong")
+  if own["clients_use"] not in ("received", "trained"):
+    raise UserError(f"--clients_use={own['clients_use']}: choose received or trained")
+  settings = {
+    "evaluation": own["suite"],
+    "attack_eps": _sizes(own["attack_eps"]),
+    "attack_images": _count(own["attack_images"]),
+  }
+  if target.is_file():
+    return _file(target, own, settings, rest)
+  return _run(target, own, settings, rest)
+
+
+def _run(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -> int:
+  moved = {}
+  for argument in rest:
+    name, equals, value = argument.lstrip("-").partition("=")
+    if name not in _MOVED or not equals:
+      raise UserError(f"{argument!r} is not for a run folder, whose settings are known: see --help")
+    moved[name] = value
+  if own["out"]:
+    raise UserError("--out is for a model's file: the results of a run go into its folder")
+  from fedsafe_tff.runs.report.run_folder import RunFolder
+
+  folder = RunFolder.read(target)
+  _check(settings)
+  from fedsafe_tff.runs import attack as attack_lib
+  from fedsafe_tff.runs.report.build import build
+  from fedsafe_tff.runs.report.progress import Progress
+
+  with Progress() as progress:
+    out = attack_lib.attack_run(
+      target, settings, clients_use=own["clients_use"], log=progress.note, **moved
+    )
+  _tell(f"{folder.title()}: {out.name}", out)
+  print(f"report: {build(target)}")
+  return 0
+
+
+def _file(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -> int:
+  if own["clients_use"] == "trained":
+    raise UserError("--clients_use=trained is for a run folder, whose clients have their copies")
+  if any(argument.lstrip("-").split("=")[0] == "evaluation" for argument in rest):
+    raise UserError("--evaluation is for training: write --suite here")
+  from fedsafe_tff.runs.flags import command_line
+
+  config = command_line.parse(rest, __doc__)
+  _check(settings)
+  out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
+  from fedsafe_tff.runs import attack as attack_lib
+  from fedsafe_tff.runs.report.progress import Progress
+
+  with Progress() as progress:
+    attack_lib.attack_file(target, attack_lib.changed(config, settings), out, progress.note)
+  _tell(target.name, out)
+  print(f"results: {out}")
+  return 0
+
+
+def _tell(title: str, out: pathlib.Path) -> None:
+  import json
+
+  from fedsafe_tff.runs.report.table import text_of
+
+  evaluation = json.loads((out / "evaluation.json").read_text())
+  print(text_of(title, evaluation, terminal=sys.stdout.isatty()))
+
+
+def _check(settings: dict) -> None:
+  """Refuses sizes out of range before anything is read."""
+  from fedsafe_tff.runs.config import Config
+
+  Config(**settings)
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+  own, rest = dict(_OWN), []
+  for argument in arguments:
+    name, equals, value = argument.partition("=")
+    if name.startswith("--") and name[2:] in own:
+      if not equals:
+        raise UserError(f"{argument} has no value: write {name}=VALUE")
+      own[name[2:]] = value
+    else:
+      rest.append(argument)
+  return own, rest
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+  from fedsafe_tff.runs.flags.define import FloatList
+
+  try:
+    return FloatList().parse(text)
+  except ValueError as error:
+    raise UserError(f"--attack_eps={text}: {error}") from None
+
+
+def _count(text: str) -> int:
+  try:
+    return int(text)
+  except ValueError:
+    raise UserError(f"--attack_images={text} is no whole number") from None
+
+
+if __name__ == "__main__":
+  main.run(attack)

@@ -1,0 +1,71 @@
+"""What a client makes in this process with its own images alone: for attackers, and for use."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from fedsafe_tff import keys
+from fedsafe_tff.data.augment import parse_ops
+from fedsafe_tff.data.shard_reader import read_client
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.training import feeds, gradients, local
+
+Weights = Sequence[tf.Tensor | np.ndarray]
+_MOST_EPOCHS = 24
+
+
+def local_update(
+  config: Config, prepared: Prepared
+) -> Callable[[int, Weights, tf.Tensor], Weights]:
+  """(client, weights, key) to the weights after a round of local training, as the run trains.
+
+  The rate is half the full one: a cosine's in the middle of the rounds, and not its end's, which
+  changes nothing.
+  """
+  gradient, eps = gradients.Plain(), 0.0
+  if config.defense == "local_adversarial_training":
+    eps = config.local_attack_eps
+    gradient = gradients.Adversarial(eps, config.local_attack_steps)
+  return _trainer(config, prepared, config.local_epochs, 0.5, gradient=gradient, attack_eps=eps)
+
+
+def surrogate(config: Config, prepared: Prepared) -> Callable[[int, tf.Tensor], Weights]:
+  """(client, key) to an undefended model of the client's images alone, from initial weights.
+
+  It trains as often as the run does, for 24 epochs at most.
+  """
+  epochs = min(config.rounds * config.local_epochs, _MOST_EPOCHS)
+  train = _trainer(config, prepared, epochs, 1.0)
+
+  def make(client: int, key: tf.Tensor) -> Weights:
+    return train(client, prepared.model.init(keys.fold(key, keys.INIT)), key)
+
+  return make
+
+
+def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **settings):
+  model, store = prepared.model, prepared.store
+  optimizer = tff.learning.optimizers.build_sgdm(
+    share * config.learning_rate, config.momentum or None
+  )
+  images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
+  labels = tf.TensorSpec([None], tf.int32)
+
+  @tf.function(input_signature=[model.weight_specs(), images, labels, keys.SPEC])
+  def train(weights, x, y, key):
+    feed = feeds.ImageFeed(
+      x, y, key, batch_size=config.batch_size, epochs=epochs, ops=parse_ops(config.augment)
+    )
+    # The narrow network dies in its first steps without clipping, whatever trains it.
+    clip = config.gradient_clip or 1.0
+    trained = local.train(model, weights, feed, key, optimizer, gradient_clip=clip, **settings)
+    return trained.weights
+
+  def make(client: int, weights: Weights, key: tf.Tensor) -> Weights:
+    own = read_client(store.directory, tf.constant(client, tf.int32), store.image_shape)
+    return train(tuple(tf.convert_to_tensor(w) for w in weights), *own, key)
+
+  return make

@@ -1,0 +1,157 @@
+"""Puts models that are trained already through a suite: those of a finished run, or of a file."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.data.files import locked
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.models.keras_adapter import from_keras
+from fedsafe_tff.runs import alone, evaluate, run_dir, saved_models
+from fedsafe_tff.runs.attackers import evaluation_key
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.load import load_run
+from fedsafe_tff.runs.prepare import Prepared, prepare
+
+KERAS = (".keras", ".h5", ".hdf5")
+USES = ("received", "trained")
+Log = Callable[[str], None]
+Weights = Sequence[np.ndarray]
+
+
+def attack_run(
+  folder: str | pathlib.Path,
+  settings: dict,
+  *,
+  clients_use: str = "received",
+  log: Log,
+  **moved: str,
+) -> pathlib.Path:
+  """Evaluates a finished run again, without training.
+
+  Args:
+    folder: The run folder; what comes of it goes into `attacks/` there, attack by attack: a session
+      that is stopped goes on.
+    settings: Those of the evaluation, such as `evaluation` and `attack_eps`.
+    clients_use: "received" for the copies that clients received, "trained" for what each makes of
+      its own by local training.
+    log: Is told of each attack.
+    **moved: Settings of where things lie now, such as `data_dir`.
+
+  Returns:
+    The folder of the results.
+
+  Raises:
+    UserError: It is no run folder, has no models, its images have changed, or settings that don't
+      fit it.
+  """
+  loaded = load_run(folder, **moved)
+  config = changed(loaded.config, settings)
+  # As it was trained, with what it froze.
+  prepared = dataclasses.replace(loaded.prepared, model=loaded.model)
+  copies, name = loaded.copies, config.evaluation
+  if clients_use == "trained":
+    copies, name = _trained(config, prepared, copies), f"{name}-trained"
+  path = loaded.folder.path
+  taken = f"another process works in {path}: wait for its end"
+  with locked(path / run_dir.LOCK, taken):
+    evaluate.evaluate(
+      config,
+      prepared,
+      loaded.weights,
+      copies,
+      path / "attacks" / name,
+      log,
+      sigma=loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0),
+      history=saved_models.history(path / "models"),
+      keep=True,
+    )
+  return path / "attacks" / name
+
+
+def attack_file(file: pathlib.Path, config: Config, out: pathlib.Path, log: Log) -> pathlib.Path:
+  """Evaluates one model, which all clients hold, on the images of a configuration.
+
+  Args:
+    file: `.npz` of weights as run folders hold them, of the model that the configuration names; or
+      a Keras model.
+    config: Which images, how many clients, and which evaluation.
+    out: Folder of the results.
+    log: Is told of each attack.
+
+  Returns:
+    `out`.
+
+  Raises:
+    UserError: It can't be read, or is no model of these images.
+  """
+  if not file.is_file():
+    raise UserError(f"{file} is no run folder and no file of a model")
+  prepared = prepare(config, log)
+  shape, classes = prepared.image_set.image_shape, len(prepared.image_set.class_names)
+  if file.suffix in KERAS:
+    model = _keras(file, shape, classes)
+    weights = tuple(np.asarray(w) for w in model.init(keys.root(0)))
+  else:
+    model, weights = _npz(file, prepared.model)
+  prepared = dataclasses.replace(prepared, model=model)
+  copies = [weights] * config.num_clients
+  evaluate.evaluate(config, prepared, weights, copies, out, log, keep=True)
+  return out
+
+
+def changed(config: Config, settings: dict) -> Config:
+  """The run's settings with another evaluation.
+
+  Raises:
+    UserError: A value out of range.
+  """
+  plain = dataclasses.replace(
+    config.without_attacks(),
+    attack_colluders=config.attack_colluders,
+    attack_labels=config.attack_labels,
+    evaluation_batch_size=config.evaluation_batch_size,
+  )
+  return dataclasses.replace(plain, **settings).normalized()
+
+
+def _trained(config: Config, prepared: Prepared, copies: Sequence[Weights]) -> list[Weights]:
+  train, key = alone.local_update(config, prepared), evaluation_key(config)
+  made = [
+    train(client, copy, keys.fold(key, keys.CLIENT_STREAM, client))
+    for client, copy in enumerate(copies)
+  ]
+  return [tuple(np.asarray(weight) for weight in weights) for weights in made]
+
+
+def _npz(file: pathlib.Path, model: FunctionalModel) -> tuple[FunctionalModel, Weights]:
+  stored = saved_models.read(file)
+  model = model.with_frozen(stored.frozen or ()) if stored.frozen is not None else model
+  wanted = [tuple(spec.shape) for spec in model.weight_specs()]
+  found = [tuple(weight.shape) for weight in stored.weights]
+  if found != wanted:
+    raise UserError(
+      f"{file} is no model {model.name} of these images: its weights have shapes {found}, and "
+      f"{wanted} are needed: give --model and its settings as it was trained"
+    )
+  return model, stored.weights
+
+
+def _keras(file: pathlib.Path, shape: tuple[int, int, int], classes: int) -> FunctionalModel:
+  try:
+    model = tf.keras.models.load_model(file, compile=False)
+  except Exception as error:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    raise UserError(f"{file} can't be read as a Keras model ({said})") from None
+  takes = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else None
+  if takes is None or any(t not in (None, s) for t, s in zip(takes, shape)) or len(takes) != 3:
+    raise UserError(
+      f"{file} takes images of shape {takes}, and these have {shape}: give --image_size or other "
+      "images"
+    )
+  return from_keras(lambda *_: model, input_shape=shape, num_classes=classes, name=file.name)

@@ -1,0 +1,168 @@
+"""The attackers that a run has, by the names that suites give them; the others with the reason."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.attackers.attacker import Attacker
+from fedsafe_tff.attackers.black_box import BlackBox
+from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, OwnCopy, RoundHistory
+from fedsafe_tff.attackers.makers import LocalUpdate, Surrogate
+from fedsafe_tff.attacks.ensemble import GaussianRedraw
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.copies import first_equal
+from fedsafe_tff.evaluation.masking import check_masking
+from fedsafe_tff.evaluation.suites import Suite
+from fedsafe_tff.runs import alone, trials
+from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.prepare import Prepared
+
+_DRAWS = 10  # of an attacker who knows the noise, per step
+_ROUNDS = 4  # in which an averaging attacker gets a copy
+_MASKING_IMAGES = 48
+_ONE_MODEL = "all clients hold one model"
+
+
+def evaluation_key(config: Config) -> tf.Tensor:
+  """The key of all that an evaluation draws."""
+  return keys.fold(keys.root(config.seed), keys.EVALUATION)
+
+
+class Attackers:
+  """Who can attack the copies of a run."""
+
+  def __init__(
+    self,
+    config: Config,
+    prepared: Prepared,
+    weights: Sequence[np.ndarray],
+    copies: Sequence[Sequence[np.ndarray]],
+    *,
+    sigma: float = 0.0,
+    history: Sequence[Sequence[np.ndarray]] = (),
+    trains: bool = True,
+  ):
+    """Says who they are; what they train they train when they attack.
+
+    Args:
+      config: The run's settings.
+      prepared: Data and model.
+      weights: The global model.
+      copies: What the clients use.
+      sigma: Of the copies' noise; 0 for none.
+      history: Global models of earlier rounds.
+      trains: Whether clients have images of their own to train on.
+    """
+    self._config, self._prepared = config, prepared
+    self._weights, self._copies, self._sigma = weights, copies, sigma
+    self._key = evaluation_key(config)
+    self._history, self._trains = history, trains
+
+  @functools.cached_property
+  def _all(self) -> dict[str, Attacker | str]:
+    """By name, the attacker, or why there is none."""
+    config = self._config
+    count = len(self._copies)
+    one_model = not any(first_equal(self._copies))
+    found: dict[str, Attacker | str] = {"own_copy": OwnCopy()}
+    if one_model and self._sigma == 0:
+      noise = pooled = averaging = _ONE_MODEL
+    else:
+      noise = NoiseEnsemble(self._sigma, _DRAWS) if self._sigma > 0 else "copies have no noise"
+      averaging = Averaging(self._rounds()) if self._sigma > 0 else "copies have no noise"
+      pooled = "with two clients nobody is outside" if count < 3 else ""
+    colluders = max(2, config.attack_colluders)
+    found |= {
+      "noise_ensemble": noise,
+      "averaging": averaging,
+      "round_history": RoundHistory(global_models=self._history)
+      if self._history
+      else "no global models of earlier rounds were kept",
+      "colluding_mean": pooled or Colluding(colluders),
+      "colluding_ensemble": pooled or Colluding(colluders, "ensemble"),
+    }
+    if self._trains:
+      found["local_update"] = LocalUpdate(alone.local_update(config, self._prepared))
+      found["surrogate"] = Surrogate(alone.surrogate(config, self._prepared))
+    else:
+      found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
+    found["imitation"] = _ONE_MODEL if one_model else "noise_ensemble imitates copies by noise"
+    found["black_box"] = BlackBox("scores")
+    return found
+
+  def _rounds(self) -> list:
+    """The copies, and as many as further rounds would give out of the same global model."""
+    draw, count = GaussianRedraw(self._sigma), len(self._copies)
+    weights = tuple(tf.convert_to_tensor(w) for w in self._weights)
+    further = [
+      [draw(weights, keys.fold(self._key, keys.ATTACKER, round_, c)) for c in range(count)]
+      for round_ in range(1, _ROUNDS)
+    ]
+    return [list(self._copies), *further]
+
+  def attempts(
+    self, suite: Suite, sizes: Sequence[float]
+  ) -> tuple[list[trials.Attempt], dict[str, str]]:
+    """What a suite attempts, and which of its attackers are left out, with the reason.
+
+    Raises:
+      UserError: An attacker needs more clients than there are.
+    """
+    there: dict[str, Attacker | None] = {}
+    left_out = {}
+    for name in suite.attackers:
+      one = self._all[name]
+      if isinstance(one, str):
+        left_out[name] = one
+        continue
+      one.check(len(self._copies))
+      there[name] = one
+    if suite.attackers == ("own_copy",):
+      there["own_copy"] = None  # or what the flags make of it: copies that are pooled
+    models = {
+      "noise_ensemble": _DRAWS,
+      "colluding_ensemble": max(2, self._config.attack_colluders),
+      "round_history": 1 + len(self._history),
+    }
+    labels = self._config.attack_labels
+    return trials.of_suite(suite, there, sizes, labels, models), left_out
+
+  def masking(
+    self, eps: float, log: Callable[[str], None], full: bool = False
+  ) -> Mapping[str, Any]:
+    """Whether the robustness of the first client's copy is only hidden, as JSON has it.
+
+    Args:
+      eps: Size at which it is asked.
+      log: Is told of each check that failed.
+      full: Whether an undefended surrogate, which is trained for it, attacks too.
+    """
+    images, labels = self._prepared.images("evaluation")
+    rows = np.linspace(0, len(labels) - 1, min(len(labels), _MASKING_IMAGES)).astype(int)
+    model, surrogate = self._prepared.model, None
+    if full and isinstance(self._all["surrogate"], Surrogate):
+      (held,) = self._all["surrogate"].holdings(0, self._copies, self._key)
+      surrogate = (model, held.models[0])
+    try:
+      report = check_masking(
+        model,
+        tuple(self._copies[0]),
+        images[rows],
+        labels[rows],
+        eps=eps,
+        key=self._key,
+        surrogate=surrogate,
+        batch_size=self._config.evaluation_batch_size,
+      )
+    except UserError as error:
+      log(f"masking was not checked: {error}")
+      return {"passed": None, "eps": eps, "checks": [], "text": str(error)}
+    for check in report.failed:
+      log(f"warning: robustness may be masked ({check.name}): {check.text}")
+    if report.passed:
+      log(f"masking: {sum(c.passed is not None for c in report.checks)} checks passed")
+    return report.summary() | {"eps": eps}

@@ -1,0 +1,48 @@
+"""What a reader of a run's numbers must be warned of, line by line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedsafe_tff.evaluation.definitions import COLLAPSED, has_collapsed
+
+
+def warnings(evaluation: Mapping[str, Any]) -> list[str]:
+  """Lines for console and report; none where nothing is amiss.
+
+  Args:
+    evaluation: Contents of `evaluation.json` or of another attack on the run.
+  """
+  return [*collapsed(evaluation), *masked(evaluation)]
+
+
+def collapsed(evaluation: Mapping[str, Any]) -> list[str]:
+  """That a model looks robust because it hardly looks at the image, as in Table 1."""
+  majority = evaluation.get("majority_class")
+  if majority is None:
+    return []
+  found = {"the global model": evaluation.get("clean_accuracy_global")}
+  copies = evaluation.get("clean_accuracy_clients") or []
+  found |= {f"client {client}'s copy": accuracy for client, accuracy in enumerate(copies)}
+  bad = [
+    (name, accuracy)
+    for name, accuracy in found.items()
+    if accuracy is not None and has_collapsed(accuracy, majority)
+  ]
+  if not bad:
+    return []
+  who = ", ".join(f"{name} ({accuracy:.3f})" for name, accuracy in bad[:4])
+  return [
+    f"collapsed: clean accuracy of {who}{', ...' if len(bad) > 4 else ''} is at most {COLLAPSED} "
+    f"above the majority class ({majority:.3f}): such a model resists attacks because it hardly "
+    "looks at the image"
+  ]
+
+
+def masked(evaluation: Mapping[str, Any]) -> list[str]:
+  """That robustness may only be hidden: each check that failed."""
+  masking = evaluation.get("masking") or {}
+  failed = [check for check in masking.get("checks", []) if check["passed"] is False]
+  lines = [f"robustness may be masked ({check['name']}): {check['text']}" for check in failed]
+  if masking and masking.get("passed") is None:
+    lines.append(f"masking was not checked: {masking.get('text', '')}")
+  return lines

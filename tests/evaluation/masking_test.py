@@ -1,0 +1,103 @@
+"""A healthy model passes; models that only hide their gradients are seen."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.masking import check_masking
+from tests.attacks import trained
+
+EPS = 0.04
+COUNT = 60
+IMAGES, LABELS = trained.images(COUNT, 5)
+SETTINGS = {"eps": EPS, "key": keys.root(0), "steps": 20, "restarts": 2, "queries": 150, "draws": 5}
+
+
+def report(change=None, weights=None, **more):
+  model, trained_weights = trained.model()
+  if change is not None:
+    apply = model.apply_fn
+    model = dataclasses.replace(
+      model, apply_fn=lambda w, x, key, training: change(apply, w, x, key, training)
+    )
+  weights = trained_weights if weights is None else weights
+  return check_masking(model, weights, IMAGES, LABELS, **(SETTINGS | more))
+
+
+# Enough to see what is planted.
+CHEAP = {"steps": 6, "restarts": 1, "queries": 60, "draws": 2}
+
+
+def failed(found):
+  return {check.name for check in found.failed}
+
+
+@pytest.fixture(scope="module")
+def healthy():
+  model, weights = trained.model()
+  return report(surrogate=(model, weights))
+
+
+def test_a_healthy_model_passes(healthy):
+  assert healthy.passed, healthy.failed
+  assert len(healthy.checks) == 9 and all(check.passed for check in healthy.checks)
+  assert healthy.images > 0.9 * COUNT
+  assert healthy.asr_by_eps[0.5] >= 0.99 > healthy.asr_by_eps[EPS] > 0.1
+  losses = list(healthy.loss_by_steps.values())
+  assert losses == sorted(losses)
+
+
+def test_a_summary_is_json(healthy):
+  made = json.loads(json.dumps(healthy.summary()))
+  assert made["passed"] is True and {check["name"] for check in made["checks"]} >= {"black_box"}
+  assert all("\n" not in check["text"] for check in made["checks"])
+
+
+def test_a_surrogate_that_was_not_given_is_no_failure_and_is_said(healthy):
+  found = report(queries=5, restarts=1, steps=4, draws=1)
+  (check,) = [check for check in found.checks if check.name == "surrogate"]
+  assert check.passed is None and "no undefended surrogate" in check.text
+
+
+def shattered(apply, w, x, key, training):
+  """Pixels in steps of 1/12: no gradient comes through."""
+  return apply(w, tf.round(12.0 * x) / 12.0, key, training)
+
+
+def saturated(apply, w, x, key, training):
+  """Sure of everything: the cross-entropy is 0, and so is its gradient."""
+  return 1e4 * apply(w, x, key, training)
+
+
+@pytest.mark.parametrize("mask", [shattered, saturated])
+def test_a_masked_model_is_seen(mask):
+  found = report(mask, **CHEAP)
+  assert not found.passed
+  assert {"zero_gradients", "black_box"} <= failed(found)
+  assert all(check.text for check in found.failed)
+
+
+def test_a_gradient_that_leads_astray_is_seen_by_who_does_not_follow_it():
+  """Not zero, but of another model: only those who ask the model itself come further."""
+  astray = tuple(np.random.default_rng(3).normal(0, 0.3, w.shape) for w in trained.model()[1])
+  astray = tuple(tf.constant(w, tf.float32) for w in astray)
+
+  def misleading(apply, w, x, key, training):
+    other = apply(astray, x, key, training)
+    return other + tf.stop_gradient(apply(w, x, key, training) - other)
+
+  model, weights = trained.model()
+  found = report(misleading, surrogate=(model, weights), **CHEAP)
+  assert "zero_gradients" not in failed(found)
+  assert {"black_box", "surrogate"} <= failed(found)
+
+
+def test_a_model_without_anything_right_can_not_be_masked():
+  model, weights = trained.model()
+  with pytest.raises(UserError, match="none of the images right"):
+    check_masking(model, weights, IMAGES[:0], LABELS[:0], **SETTINGS)

@@ -1,0 +1,164 @@
+"""A finished run is attacked again, by all who know its defence, and so are files of models."""
+
+import dataclasses
+import functools
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fedsafe_tff.commands import attack, train
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation import suites
+from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.runs import attackers
+from tests.runs import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("attacked")
+  changes = {"rounds": 2, "defense": "noise_only", "noise_seed": 3, "attacks": "fgsm"}
+  words = tiny.arguments(folder, **changes, attack_eps=0.1, attack_images=4)
+  idle = ("--adaptation_epochs", "--attack_steps")
+  assert train.train([word for word in words if not word.startswith(idle)]) == 0
+  return folder / "run"
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+  """Every attacker of the strong suite once, with two steps."""
+  first = {trial.attacker: trial for trial in reversed(suites.SUITES["strong"].trials)}
+  trials = tuple(
+    dataclasses.replace(t, settings={**t.settings, "steps": 2}) for t in reversed(first.values())
+  )
+  short = suites.Suite("strong", trials, images=4)
+  monkeypatch.setitem(suites.SUITES, "strong", short)
+  check = functools.partial(attackers.check_masking, steps=2, restarts=1, queries=3, draws=1)
+  monkeypatch.setattr(attackers, "check_masking", check)
+  return short
+
+
+def test_a_finished_run_is_attacked_by_all_who_know_it(run, few_steps, capsys, monkeypatch):
+  before = (run / "evaluation.json").read_text()
+  words = [str(run), "--attack_eps=0.1"]
+  assert attack.attack(words) == 0
+  out = capsys.readouterr().out
+  found = tiny.read_json(run / "attacks" / "strong" / "evaluation.json")
+  rows = {row["attacker"]: row for row in found["results"]}
+  assert set(rows) == set(few_steps.attackers) - {"imitation"} | {"worst"}
+  assert "noise_ensemble imitates" in found["left_out"]["imitation"]
+  worst = rows.pop("worst")
+  assert all(row["asr_self"] <= worst["asr_self"] for row in rows.values())
+  assert all(worst["attack_accuracy_self"] <= row["attack_accuracy_self"] for row in rows.values())
+  assert worst["attack"] == f"worst of {len(rows)}" and found["attacked_images"] == 4
+  assert f"attack {len(rows)}/{len(rows)}: " in out and "left 0:00" in out
+  assert (run / "evaluation.json").read_text() == before
+  page = (run / "report.html").read_text()
+  assert "Evaluated again: strong" in page and "black_box asks each victim" in page
+  assert {check["name"] for check in found["masking"]["checks"]} >= {"black_box", "surrogate"}
+
+  def forbidden(*args):
+    raise AssertionError("attacked twice")
+
+  monkeypatch.setattr(Evaluator, "attack", forbidden)
+  assert attack.attack(words) == 0  # all of it is on disk
+  assert tiny.read_json(run / "attacks" / "strong" / "evaluation.json") == found
+
+
+@pytest.fixture
+def one_attacker(few_steps, monkeypatch):
+  """The first trial alone, without a look for masks."""
+  short = dataclasses.replace(few_steps, trials=few_steps.trials[:1])
+  monkeypatch.setitem(suites.SUITES, "strong", short)
+  monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
+
+
+def test_what_was_made_of_other_sizes_stays_and_the_rest_is_made(run, one_attacker, monkeypatch):
+  made = []
+  real = Evaluator.attack
+
+  def attacks(self, spec, attacker=None):
+    made.append(spec.eps)
+    return real(self, spec, attacker)
+
+  monkeypatch.setattr(Evaluator, "attack", attacks)
+  attack.attack([str(run), "--attack_eps=0.1"])
+  attack.attack([str(run), "--attack_eps=0.1,0.2"])
+  assert made.count(0.2) == 1 and made.count(0.1) <= 1
+
+
+def test_clients_may_use_what_they_train_of_their_copies(run, one_attacker):
+  attack.attack([str(run), "--attack_eps=0.1", "--clients_use=trained"])
+  found = tiny.read_json(run / "attacks" / "strong-trained" / "evaluation.json")
+  received = tiny.read_json(run / "evaluation.json")["clean_accuracy_clients"]
+  assert len(found["clean_accuracy_clients"]) == len(received) == 3
+  assert (run / "attacks" / "strong-trained" / "by_image" / "identity.json").is_file()
+
+
+def file_words(run, *more):
+  images = {k: v for k, v in tiny.FLAGS.items() if "attack" not in k and "adapt" not in k}
+  del images["evaluation"]
+  cache = run.parent / "cache"
+  return [*(f"--{k}={v}" for k, v in images.items()), f"--cache_dir={cache}", *more]
+
+
+def test_a_file_of_weights_and_a_keras_model_are_attacked(run, one_attacker, tmp_path, capsys):
+  settings = ["--attack_eps=0.1", f"--out={tmp_path / 'out'}"]
+  weights = run / "models" / "client_00001.npz"
+  assert attack.attack([str(weights), *file_words(run), *settings]) == 0
+  found = tiny.read_json(tmp_path / "out" / "evaluation.json")
+  stored = tiny.read_json(run / "evaluation.json")
+  assert found["clean_accuracy_global"] == stored["clean_accuracy_clients"][1]
+  assert found["results"][0]["asr_self"] == found["results"][0]["asr_avg"]  # one model
+  model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)])
+  model.build((None, 16, 16, 1))
+  model.save(tmp_path / "own.keras")
+  assert attack.attack([str(tmp_path / "own.keras"), *file_words(run), *settings]) == 0
+  assert "own.keras" in capsys.readouterr().out
+
+
+def test_files_that_are_no_models_of_these_images(run, tmp_path):
+  other = tmp_path / "other.npz"
+  np.savez(other, **{"00": np.zeros([3, 3])})
+  with pytest.raises(UserError, match=r"other.npz is no model .* shapes \[\(3, 3\)\], and"):
+    attack.attack([str(other), *file_words(run)])
+  (tmp_path / "broken.keras").write_bytes(b"no model")
+  with pytest.raises(UserError, match="broken.keras can't be read as a Keras model"):
+    attack.attack([str(tmp_path / "broken.keras"), *file_words(run)])
+  wide = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)])
+  wide.build((None, 20, 20, 1))
+  wide.save(tmp_path / "wide.h5")
+  with pytest.raises(UserError, match=r"wide.h5 takes images of shape \(20, 20, 1\)"):
+    attack.attack([str(tmp_path / "wide.h5"), *file_words(run)])
+
+
+@pytest.mark.parametrize(
+  "words, message",
+  [
+    ([], "give a run folder or a model's file"),
+    (["none"], "none is not a run folder"),
+    (["RUN", "--suite=weak"], "--suite=weak is unknown: choose standard or strong"),
+    (["RUN", "--attack_eps=0.1,2"], r"--attack_eps=2.0 is out of range: it must lie in \[0, 1\]"),
+    (["RUN", "--attack_eps=0.1,,0.2"], "--attack_eps=0.1,,0.2: number 2 of 3 is empty"),
+    (["RUN", "--attack_eps="], "--attack_eps is empty"),
+    (["RUN", "--attack_images=all"], "--attack_images=all is no whole number"),
+    (["RUN", "--clients_use=global"], "choose received or trained"),
+    (["RUN", "--rounds=3"], "'--rounds=3' is not for a run folder"),
+    (["RUN", "--out=x"], "--out is for a model's file"),
+    (["RUN/models/global.npz", "--clients_use=trained"], "is for a run folder"),
+  ],
+)
+def test_bad_input_is_one_clear_line(run, words, message):
+  with pytest.raises(UserError, match=message) as caught:
+    attack.attack([word.replace("RUN", str(run)) for word in words])
+  assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_models(run, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(run, copy)
+  shutil.rmtree(copy / "models")
+  with pytest.raises(UserError, match="global.npz can't be read.*train the run again"):
+    attack.attack([str(copy)])
