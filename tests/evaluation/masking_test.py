@@ -15,7 +15,8 @@ from tests.attacks import trained
 EPS = 0.04
 COUNT = 60
 IMAGES, LABELS = trained.images(COUNT, 5)
-SETTINGS = {"eps": EPS, "key": keys.root(0), "steps": 20, "restarts": 2, "queries": 150, "draws": 5}
+# At 20 steps PGD is not at its end on this model, which a check would tell, and rightly.
+SETTINGS = {"eps": EPS, "key": keys.root(0), "steps": 40, "restarts": 2, "queries": 150, "draws": 5}
 
 
 def report(change=None, weights=None, **more):

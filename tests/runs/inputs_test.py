@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 from fedsafe_tff.runs import inputs
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.inputs import Inputs
@@ -9,7 +12,9 @@ def test_images_and_model_make_the_identity():
   others = [Inputs("b" * 64), Inputs("a" * 64, "m" * 64), Inputs("a" * 63 + "m", "")]
   assert len({one.identity for one in (first, *others)}) == 4
   facts = first.facts()
-  assert facts == {"identity": first.identity, "data_hash": "a" * 64, "model_hash": None}
+  assert facts == {
+    "identity": first.identity, "data_hash": "a" * 64, "model_hash": None, "init_hash": None
+  }
 
 
 def test_what_differs_is_told():
@@ -19,7 +24,17 @@ def test_what_differs_is_told():
   assert first.differing(Inputs("a" * 64, "n" * 64).facts()) == (
     "another source or other weights of --model"
   )
+  warm = Inputs("a" * 64, "m" * 64, "w" * 64)
+  assert first.differing(warm.facts()) == warm.differing(first.facts()) == (
+    "other weights of --init_from"
+  )
   assert first.differing({}) == "other images"
+
+
+def test_drawn_weights_leave_the_identity_as_it_was():
+  """Folders and caches of runs that began with none are found again."""
+  facts = json.dumps({"data_hash": "a", "model_hash": "m"}, sort_keys=True)
+  assert Inputs("a", "m").identity == hashlib.sha256(facts.encode()).hexdigest()
 
 
 def test_the_identity_of_a_configuration(tmp_path):
