@@ -1,6 +1,7 @@
 """Statistics over images: intervals of a rate, and two defences on the same images."""
 
 import dataclasses
+import math
 
 import numpy as np
 import scipy.stats
@@ -63,9 +64,27 @@ def wilson(successes: int, count: int, level: float = LEVEL) -> Rate:
     count: Of how many, at least one.
     level: Of the interval, in (0, 1).
   """
-  interval = scipy.stats.binomtest(int(successes), int(count)).proportion_ci(level, method="wilson")
-  # Its ends are 0 and 1 where the share is, up to rounding.
-  return Rate(successes / count, max(interval.low, 0.0), min(interval.high, 1.0), int(count))
+  share = successes / count
+  return Rate(share, *wilson_ends(share, int(count), level), int(count))
+
+
+def wilson_ends(share: float, count: int, level: float = LEVEL) -> tuple[float, float]:
+  """Its ends for a share that may be a mean over clients, which no whole number of images is.
+
+  Args:
+    share: In [0, 1].
+    count: Of how many; 0 gives NaN.
+    level: Of the interval, in (0, 1).
+  """
+  if count == 0:
+    return math.nan, math.nan
+  z = float(scipy.stats.norm.ppf(0.5 + level / 2.0))
+  middle = share + z * z / (2 * count)
+  half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+  scale = 1 + z * z / count
+  # They enclose the share, also where rounding would leave one beside it, at 0 and at 1.
+  low, high = (middle - half) / scale, (middle + half) / scale
+  return min(share, max(0.0, low)), max(share, min(1.0, high))
 
 
 def clopper_pearson_low(successes: np.ndarray | int, count: int, alpha: float) -> np.ndarray:

@@ -6,25 +6,15 @@ patients are known, else over images.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from fedsafe_tff.evaluation.result import AttackResult
+from fedsafe_tff.evaluation.statistics import wilson_ends
 
 ALL = "all"
 NO_ANSWER = -1
-
-
-def wilson(share: float, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
-  """The 95 % interval of a share of `count` trials (Wilson, JASA 22, 1927)."""
-  if count == 0:
-    return math.nan, math.nan
-  middle = share + z * z / (2 * count)
-  half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-  scale = 1 + z * z / count
-  return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def majority(values: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:
@@ -118,7 +108,7 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
   for measure, value in measures.items():
     row[measure] = value
     if independent and value is not None:
-      row[f"{measure}_low"], row[f"{measure}_high"] = wilson(value, count)
+      row[f"{measure}_low"], row[f"{measure}_high"] = wilson_ends(value, count)
     else:
       row[f"{measure}_low"] = row[f"{measure}_high"] = None
   return row

@@ -6,17 +6,18 @@ import scipy.stats
 
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.evaluation.result import AttackResult, coalition, outsiders
-from fedsafe_tff.evaluation.strata import NO_ANSWER, Strata, majority, tabulate, wilson
+from fedsafe_tff.evaluation.statistics import wilson_ends
+from fedsafe_tff.evaluation.strata import NO_ANSWER, Strata, majority, tabulate
 
 
 @pytest.mark.parametrize("hits, count", [(0, 5), (3, 10), (10, 10), (57, 200)])
 def test_wilsons_interval_is_scipys(hits, count):
   theirs = scipy.stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
-  np.testing.assert_allclose(wilson(hits / count, count), theirs, atol=1e-12)
+  np.testing.assert_allclose(wilson_ends(hits / count, count), theirs, atol=1e-12)
 
 
 def test_no_trials_no_interval():
-  assert all(math.isnan(end) for end in wilson(0.0, 0))
+  assert all(math.isnan(end) for end in wilson_ends(0.0, 0))
 
 
 def test_majority_of_slices():
@@ -67,7 +68,7 @@ def test_rows_by_site_and_patient():
   assert patients["asr_self"] == pytest.approx((1 / 2 + 2 / 2) / 2)
   # The first copy, attacked through the second, has no answer for x: 0 and 1 tie.
   assert patients["asr_avg"] == pytest.approx((0 + 1 / 2) / 2)
-  assert (patients["accuracy_low"], patients["accuracy_high"]) == wilson(1.0, 2)
+  assert (patients["accuracy_low"], patients["accuracy_high"]) == wilson_ends(1.0, 2)
   assert rows["B", "image"]["held_out"] == "yes" and rows["A", "image"]["held_out"] == "no"
   assert rows["B", "patient"]["count"] == 2  # an image without a patient is one of its own
 
@@ -75,7 +76,7 @@ def test_rows_by_site_and_patient():
 def test_without_patients_the_interval_is_over_images():
   rows = tabulate(Strata(LABELS, sites=["A"] * 6), result(CLEAN, ATTACKED))
   assert [r["unit"] for r in rows] == ["image", "image"]
-  assert (rows[0]["asr_self_low"], rows[0]["asr_self_high"]) == wilson(0.75, 6)
+  assert (rows[0]["asr_self_low"], rows[0]["asr_self_high"]) == wilson_ends(0.75, 6)
 
 
 def test_without_sites_and_patients_there_are_no_rows():
