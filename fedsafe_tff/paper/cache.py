@@ -2,7 +2,8 @@
 
   trainings/TASK-seedN-HASH-INPUTS/    a run folder: config, manifest, metrics, checkpoints
     adapted/HASH.npz, HASH.json        the global model after one way of adapting it
-    evaluations/HASH.json              one attack at one size on the clients' copies
+    evaluations/HASH.json              one attack, or one suite, at one size on the clients' copies
+    trials/HASH/                       what the attacks of suites did, image by image
     examples/HASH.npz, HASH.json       Figure 1's images
 
 HASH is that of the settings, INPUTS the identity of the images and of a user's model, which every
@@ -83,6 +84,10 @@ class Cache:
   def evaluation(self, config: Config, eps: float) -> pathlib.Path:
     """File of the evaluation at one size."""
     return self._file(config, "evaluations", identity.evaluation_config(config, eps), ".json")
+
+  def trials(self, config: Config, images: int) -> pathlib.Path:
+    """Folder of the results image by image of suites that attack so many images."""
+    return self._file(config, "trials", identity.trials_config(config), "", images=images)
 
   def examples(self, config: Config) -> pathlib.Path:
     """File of the example images; facts about them lie beside it, as JSON."""
@@ -203,6 +208,22 @@ class Cache:
         found = self.find_evaluation(cell.config, eps)
         if found is not None:
           rows.append(self._row(cell, name, eps, found))
+    return rows
+
+  def attacker_rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """As `rows`, with a row for each attacker of a suite; all of them together stand last.
+
+    `left_out` says which attackers there were not, and why.
+    """
+    rows = []
+    for cell in cells:
+      if cell.examples:
+        continue
+      for name, eps in zip(cell.eps, cell.config.attack_eps):
+        found = self.find_evaluation(cell.config, eps)
+        for result in (found or {}).get("results", []):
+          row = self._row(cell, name, eps, {**found, "result": result})
+          rows.append(row | {"left_out": found["left_out"], "masking": found["masking"]})
     return rows
 
   def _row(self, cell: Cell, name: float, eps: float, found: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
     x_label="eps (pixels of [0, 1])",
   )
   text = picture(folder, path, TITLE) + (
-    f"\n{request.attack.upper()}; left the benign clients, right the adversary; bands are 95 % "
+    f"\n{request.attack_text}; left the benign clients, right the adversary; bands are 95 % "
     "intervals over seeds. The paper prints no values for this figure.\n"
   )
   sections = (

@@ -62,7 +62,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
     )
     shown += picture(folder, path, f"{TITLE}, eps {eps:g}")
   text = shown + (
-    f"\n{request.attack.upper()}; left the benign clients, right the adversary; bands are 95 % "
+    f"\n{request.attack_text}; left the benign clients, right the adversary; bands are 95 % "
     "intervals over seeds. A larger share contains the smaller one; at 0 % nothing is adapted: "
     "undefended, and noise alone. The star is the value that the paper's text gives, without an "
     "eps: 0.03 is the size of our adaptation's examples.\n"

@@ -32,8 +32,11 @@ _SET_HERE = {
   "data_dir": "--brain_tumor_dir, --pathology_dir or the preset of a task",
   "defense": "the table or figure",
   "algorithm": "the table or figure",
-  "evaluation": "the table or figure, which asks for the paper's attacks",
 }
+_EVALUATION = "paper"  # the pages compare with the paper's values
+_EVALUATION_HELP = (
+  " Tables and figures have paper by default, because their pages compare with the paper's values."
+)
 _FOLDERS = ("brain_tumor_dir", "pathology_dir", "cache", "cache_dir", "out")
 
 
@@ -58,6 +61,10 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
   typed = frozenset(command_line.typed_names(arguments, values))
   for flag in sorted(typed & set(_SET_HERE)):
     raise UserError(f"--{flag} is not for tables and figures: it is set by {_SET_HERE[flag]}")
+  if values.evaluation != "paper" and name == "figure1":
+    raise UserError("--evaluation is not for figure1: its pictures are the paper's FGSM")
+  if values.evaluation != "paper" and "attacks" in typed:
+    raise UserError("--attacks has no effect here: it needs --evaluation=paper")
   own = {field.name: values[field.name].value for g in groups for field in dataclasses.fields(g)}
   attack = values.attacks if values["attacks"].present else "pgd"
   if attack not in ATTACKS:
@@ -74,6 +81,7 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     seeds=_seeds(own["seeds"]),
     out=pathlib.Path(own["out"] or f"results/{name}").expanduser(),
     cache=pathlib.Path(own["cache"]).expanduser(),
+    evaluation=values.evaluation,
     attack=attack,
     eps=tuple(values.attack_eps) if values["attack_eps"].present else None,
     methods=tuple(_words(own["methods"], "methods")) if own["methods"] else (),
@@ -86,11 +94,17 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
   )
 
 
-def _read(words: Sequence[str], groups: Sequence[type]) -> flags.FlagValues:
+def _defined(groups: Sequence[type]) -> flags.FlagValues:
   values = flags.FlagValues()
   define.define_all(values)
   for group in groups:
     define.define_group(group, values)
+  values.set_default("evaluation", _EVALUATION)
+  return values
+
+
+def _read(words: Sequence[str], groups: Sequence[type]) -> flags.FlagValues:
+  values = _defined(groups)
   try:
     rest = values(["fedsafe", *words])[1:]
   except flags.Error as error:
@@ -137,13 +151,11 @@ def _task(word: str, own: dict, ordered: Sequence[str], groups: Sequence[type]) 
 
 
 def _help(doc: str, groups: Sequence[type]) -> str:
-  values = flags.FlagValues()
-  define.define_all(values)
-  for group in groups:
-    define.define_group(group, values)
+  values = _defined(groups)
   for name in _SET_HERE:
     delattr(values, name)
-  return command_line.help_text(doc, values, (*groups, *GROUPS), _KIND)
+  more = {"evaluation": _EVALUATION_HELP}
+  return command_line.help_text(doc, values, (*groups, *GROUPS), _KIND, more)
 
 
 def _command(name: str, arguments: Sequence[str]) -> str:

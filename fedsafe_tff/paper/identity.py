@@ -15,6 +15,8 @@ from typing import Any
 from fedsafe_tff.runs.config import Config
 
 _DIGITS = 12
+# Settings of the evaluation that `runs.trials.Kept` compares; the labels stand with each trial.
+_OF_TRIALS = ("attack_colluders", "evaluation_batch_size")
 
 
 def training_config(config: Config) -> Config:
@@ -40,6 +42,12 @@ def adapted_config(config: Config) -> Config:
 def evaluation_config(config: Config, eps: float) -> Config:
   """The configuration up to one attack at one size."""
   return dataclasses.replace(config, attack_eps=(eps,)).normalized()
+
+
+def trials_config(config: Config) -> Config:
+  """The configuration up to the copies, with what all trials of a suite share: suites may too."""
+  shared = {name: getattr(config, name) for name in _OF_TRIALS}
+  return dataclasses.replace(copies_config(config), **shared)
 
 
 def digest(config: Config, **more: Any) -> str:

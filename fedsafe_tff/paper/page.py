@@ -18,6 +18,7 @@ from fedsafe_tff.runs.report.progress import duration
 # Settings of a defence and of an attack; those of the training stand with it.
 _DEFENSE = tuple(f.name for f in dataclasses.fields(DefenseConfig) if f.name != "defense")
 _ATTACK = (
+  "evaluation",
   "attacks",
   "attack_steps",
   "attack_step_size",

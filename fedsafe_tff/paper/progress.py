@@ -104,6 +104,11 @@ class SweepProgress:
     per_round = elapsed / max(1, number - self._first_round)
     self._show(text, per_round * (self._total_rounds - number))
 
+  def trial(self, text: str) -> None:
+    """A trial of the attacks that began ended; in a log only some are told of."""
+    if self._bar is not None or time.monotonic() - self._told >= _QUIET_SECONDS:
+      self._show(f"{self._title}: {text}")
+
   def _show(self, text: str, of_this_step: float | None = None) -> None:
     """Shows a step; `of_this_step` are the seconds that are left of it, where they are known."""
     others = list(self._left)

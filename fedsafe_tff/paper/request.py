@@ -30,7 +30,8 @@ class Request:
     seeds: The seeds, of which each makes a whole repetition.
     out: Folder for tables, plots and page.
     cache: Folder of the cache.
-    attack: A name of `attacks.registry.ATTACKS`.
+    evaluation: A name of `runs.config.evaluation.SUITES`: which attacks the cells are put through.
+    attack: A name of `attacks.registry.ATTACKS`, under the paper's evaluation.
     eps: Perturbation sizes in pixels of [0, 1]; None leaves them to the table or figure.
     methods: Methods whose cells are asked for; empty for all.
     dp: Whether uploads are clipped and noised in all cells.
@@ -49,6 +50,7 @@ class Request:
   seeds: tuple[int, ...]
   out: pathlib.Path
   cache: pathlib.Path
+  evaluation: str = "paper"
   attack: str = "pgd"
   eps: tuple[float, ...] | None = None
   methods: tuple[str, ...] = ()
@@ -59,3 +61,10 @@ class Request:
   typed: frozenset[str] = frozenset()
   command: str = ""
   known: Callable[[Config], str | None] = lambda config: None
+
+  @property
+  def attack_text(self) -> str:
+    """Its attacks in words, as they begin a sentence."""
+    if self.evaluation == "paper":
+      return self.attack.upper()
+    return f"Worst of the attacks of --evaluation={self.evaluation}, image by image"

@@ -40,7 +40,8 @@ def adapt_step(cell: Cell) -> Step:
 def attack_step(cell: Cell) -> Step:
   """A cell's attack at one size; copies that are all alike are attacked once."""
   config = cell.config
-  return Step(ATTACK, cell.task, f"{config.noisy_downlink} {config.attack_steps}")
+  what = config.attack_steps if config.evaluation == "paper" else config.evaluation
+  return Step(ATTACK, cell.task, f"{config.noisy_downlink} {what}")
 
 
 def plan(cells: Sequence[Cell], cache: Cache) -> list[list[Cell]]:

@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper import (
   ablation,
+  by_attacker,
   figure1,
   figure2,
   figure3,
@@ -92,8 +93,15 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
   results = Results(cache.rows(cells))
   mixed = mixture.check(request, results.rows)
   report = study.report(request, results, request.out)
-  if results.rows:
-    render.write_csv(request.out / "numbers.csv", results.rows)
+  numbers: Sequence[Mapping[str, Any]] = results.rows
+  if request.evaluation != "paper":
+    numbers = cache.attacker_rows(cells)
+    more = by_attacker.sections(numbers, request, request.out)
+    report = dataclasses.replace(report, sections=(*more, *report.sections))
+    for row in numbers:
+      del row["left_out"], row["masking"]
+  if numbers:
+    render.write_csv(request.out / "numbers.csv", numbers)
   if report.claims:
     records = [
       {"claim": c.text, "verdict": c.verdict, "evidence": " ".join(c.evidence)}

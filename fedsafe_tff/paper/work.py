@@ -17,11 +17,13 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.paper import again, identity
 from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.steps import EXAMPLES, Step, adapt_step, attack_step, steps_of, train_step
+from fedsafe_tff.paper.under_suite import UnderSuite
 from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, saved_models, trainers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.facts import manifest_facts
@@ -99,6 +101,7 @@ class _Group:
     self._cache, self._progress, self._stop = cache, progress, stop
     self._trainers: dict[str, trainers.Trainer] = {}
     self._state: Any = None  # after the last round
+    self._history: list[Weights] | None = None  # global models of rounds before it
     self._last: tuple[str, Weights, list[Weights]] | None = None
     self._origin = {
       "git_commit": run_dir.git_commit(),
@@ -203,6 +206,9 @@ class _Group:
     scorer = Scorer(self._prepared.model, config.evaluation_batch_size)
     clean, clean_copies = evaluate.clean_accuracies(scorer, self._prepared, weights, copies)
     evaluator = evaluate.build_evaluator(config, self._prepared, copies)
+    attacked = None
+    if config.evaluation != "paper":
+      attacked = self._under_suite(config, weights, copies, evaluator)
     for eps in self._cache.to_do(cell):
       self._check_stop()
       self._progress.begin(attack_step(cell), f"{cell.title()}, {config.attacks} eps {eps:.4g}")
@@ -221,17 +227,16 @@ class _Group:
         self._progress.end("its attack was there, clean accuracy by today's definition")
         continue
       wanted = identity.evaluation_config(config, eps)
-      result = evaluator.attack(*evaluate.attack_specs(wanted))
+      found = attacked.at(eps) if attacked else self._papers(evaluator, wanted)
       evaluation = {
         "config": wanted.as_dict(),
         "result_versions": versions.current(),
-        "result": result.summary(),
+        **found,
         "clean_accuracy_global": clean,
         "clean_accuracy_clients": clean_copies,
         "majority_class": self._prepared.trivial["majority_class"],
         "trivial_baselines": self._prepared.trivial,
         "attacked_images": len(evaluate.attacked_images(config, self._prepared)[1]),
-        "transfer_matrix": result.rows(),
         "adapted": self._cache.adapted(config).name if config.adapts else None,
         "leak": evaluate.leak(config, scorer, self._prepared, weights),
         "noise": {"downlink_sigma": self._noise(config).downlink_sigma},
@@ -245,6 +250,35 @@ class _Group:
       self._progress.end(
         f"ASR self {numbers['asr_self']:.3f}" + ("" if other is None else f", avg {other:.3f}")
       )
+
+  def _papers(self, evaluator: Evaluator, wanted: Config) -> dict[str, Any]:
+    result = evaluator.attack(*evaluate.attack_specs(wanted))
+    return {"result": result.summary(), "transfer_matrix": result.rows()}
+
+  def _under_suite(
+    self, config: Config, weights: Weights, copies: Sequence[Weights], evaluator: Evaluator
+  ) -> UnderSuite:
+    if self._history is None:
+      trainer = self._trainer(self._config)
+      found = loop.earlier_models(trainer, self._trained_state(trainer), self.path, self._config)
+      self._history = [found[number] for number in sorted(found)]
+
+    def log(text: str) -> None:
+      self._progress.trial(text)
+      self._check_stop()
+
+    return UnderSuite(
+      config,
+      self._prepared,
+      weights,
+      copies,
+      evaluator,
+      self._cache.trials(config, len(evaluate.attacked_rows(config, self._prepared))),
+      sigma=self._noise(config).downlink_sigma,
+      # Under every suite, though few ask for it: trials are kept with what attackers knew.
+      history=self._history,
+      log=log,
+    )
 
   def _copies(self, cell: Cell) -> tuple[Weights, list[Weights]]:
     """The global model and what each client receives; the last ones are kept at hand."""

@@ -121,8 +121,8 @@ class Attackers:
         continue
       one.check(len(self._copies))
       there[name] = one
-    if suite.attackers == ("own_copy",):
-      there["own_copy"] = None  # or what the flags make of it: copies that are pooled
+    if suite.attackers == ("own_copy",) and self._config.attack_colluders > 1:
+      there["own_copy"] = None  # the evaluator's own, who pools copies
     models = {
       "noise_ensemble": _DRAWS,
       "colluding_ensemble": max(2, self._config.attack_colluders),

@@ -162,15 +162,8 @@ def evaluate(
   else:
     who = Attackers(config, prepared, weights, copies, sigma=sigma, history=history)
     attempts, left_out = who.attempts(suite, config.attack_eps)
-  identity = trials.identity(
-    copies,
-    attacked,
-    sigma=sigma,
-    history=[digest(model).hex() for model in history],
-    data=prepared.inputs.identity,
-    settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
-  )
-  kept = trials.Kept(path / ("by_image" if keep else "evaluation.partial"), identity)
+  folder = path / ("by_image" if keep else "evaluation.partial")
+  kept = kept_results(folder, config, prepared, copies, sigma=sigma, history=history)
   made = trials.make(attempts, evaluator, kept, log)
   results = made if suite is None else trials.worst_of(made)
   evaluation = {
@@ -209,6 +202,27 @@ def evaluate(
   if not keep:
     kept.forget()
   return evaluation
+
+
+def kept_results(
+  folder: pathlib.Path,
+  config: Config,
+  prepared: Prepared,
+  copies: Sequence[Sequence[np.ndarray]],
+  *,
+  sigma: float,
+  history: Sequence[Sequence[np.ndarray]],
+) -> trials.Kept:
+  """The results image by image that a folder keeps; those of anything else are deleted."""
+  identity = trials.identity(
+    copies,
+    attacked_rows(config, prepared),
+    sigma=sigma,
+    history=[digest(model).hex() for model in history],
+    data=prepared.inputs.identity,
+    settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
+  )
+  return trials.Kept(folder, identity)
 
 
 def suite_of(config: Config) -> Suite | None:

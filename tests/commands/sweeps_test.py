@@ -1,6 +1,5 @@
 """All tables and figures on a tiny phantom, from one cache that begins with a stopped training."""
 
-import csv
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.paper import paper
 from fedsafe_tff.runs import loop, run_dir
+from tests.commands.tables import rows, trainings, words
 from tests.runs import tiny
 
 BINARIES = {
@@ -24,45 +24,6 @@ BINARIES = {
   "figure2": figure2.figure2,
   "figure3": figure3.figure3,
 }
-SETTINGS = {
-  name: value
-  for name, value in tiny.FLAGS.items()
-  if name != "attack_eps"
-} | {
-  # The preset of the phantom has a training of its own; this one is that of `tiny`.
-  "learning_rate_schedule": "constant",
-  "momentum": 0.0,
-  "gradient_clip": 0.0,
-  "clip_norm": 20.0,
-  "uplink_sigma": 0.001,
-  "noise_seed": 4,
-}
-
-
-def words(folder, name, **changes):
-  """The command line of a table or figure; the last of equal flags counts."""
-  settings = SETTINGS | {
-    "tasks": "phantom",
-    "seeds": "0",
-    "out": folder / name,
-    "cache": folder / "sweep",
-    "cache_dir": folder / "cache",
-  }
-  preset = folder / "tiny.flags"
-  preset.write_text("".join(f"--{k}={v}\n" for k, v in settings.items()))
-  return [f"--flagfile={preset}", f"--out={folder / name}", *(
-    f"--{k}={v}" for k, v in changes.items()
-  )]
-
-
-def rows(path):
-  with path.open(newline="") as file:
-    return list(csv.DictReader(file))
-
-
-def trainings(folder):
-  return {p.name: p for p in (folder / "sweep" / "trainings").iterdir()}
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):

@@ -289,3 +289,29 @@ def test_what_can_be_evaluated_anew_is_planned(tmp_path, cache):
     now = versions.current()
     write_json(manifest, facts | {"result_versions": now | {name: now[name] - 1}})
     assert cache.outdated(noised) == []
+
+
+def test_suites_share_the_training_and_leave_the_papers_evaluations_where_they_are(tmp_path):
+  cache = cache_of(tmp_path, HERE)
+  found = []
+  for evaluation in ("paper", "standard", "strong"):
+    request = synthetic.request(tmp_path, evaluation=evaluation)
+    found.append(make_cell(request, request.tasks[0], "distributed_noise", 0, eps=EPS))
+  configs = [cell.config for cell in found]
+  assert len({cache.training(c) for c in configs}) == len({cache.adapted(c) for c in configs}) == 1
+  assert len({cache.evaluation(c, 0.01) for c in configs}) == 3
+  assert cache.trials(configs[1], 200) == cache.trials(configs[2], 200)
+  assert cache.trials(configs[1], 200) != cache.trials(configs[2], 100)
+  assert cache.attacker_rows(found) == []
+  # As it was before there were suites in tables.
+  assert "evaluation" not in identity.evaluation_config(configs[0], 0.01).identity()
+
+
+def test_example_images_are_the_papers_under_every_evaluation(tmp_path):
+  cache = cache_of(tmp_path, HERE)
+  files = set()
+  for evaluation in ("paper", "strong"):
+    request = synthetic.request(tmp_path, evaluation=evaluation)
+    cell = make_cell(request, request.tasks[0], "none", 0, eps=EPS, examples=True)
+    files.add(cache.examples(cell.config))
+  assert len(files) == 1

@@ -91,7 +91,8 @@ def test_the_cpu_preset_leaves_each_task_its_own_training():
     (["--attacks=fgsm,pgd"], "one attack: choose fgsm, pgd, .* or square"),
     (["--rounds=0"], "--rounds=0 is out of range"),
     (["--roundz=3"], "roundz"),
-    (["--evaluation=strong"], "--evaluation is not for tables.*asks for the paper's attacks"),
+    (["--evaluation=weak"], "evaluation.*weak"),
+    (["--evaluation=strong", "--attacks=fgsm"], "--attacks has no effect.*--evaluation=paper"),
     (["--methods=none,none"], "--methods=none,none: give one or more, each once"),
     (["--study=sigma"], "study"),
     (["rounds=3"], "unexpected words"),
@@ -102,6 +103,19 @@ def test_a_wrong_command_is_a_user_error(words, message):
     request = parse(*words)
     table1.cells(request)  # seeds meet their range there
   assert "\n" not in str(caught.value)
+
+
+def test_the_papers_attacks_are_the_default_and_suites_can_be_asked_for():
+  assert parse().evaluation == "paper" and parse().attack_text == "PGD"
+  request = parse("--evaluation=standard", preset("quick"))
+  assert request.evaluation == "standard" and request.attack_text.startswith("Worst of the attacks")
+  found = {cell.config.evaluation for cell in table1.cells(request)}
+  assert found == {"standard"} and {c.config.attack_steps for c in table1.cells(request)} == {10}
+  with pytest.raises(UserError, match="--attack_steps has no effect.*--evaluation=paper"):
+    typed = parse(preset("quick"), "--evaluation=strong", "--attack_steps=5")
+    check_typed(typed, table1.cells(typed))
+  with pytest.raises(UserError, match="--evaluation is not for figure1"):
+    parse("--evaluation=strong", name="figure1")
 
 
 def test_what_was_typed_must_have_an_effect_somewhere():
@@ -137,6 +151,8 @@ def test_help_has_the_flags_of_sweeps_and_of_runs(capsys):
   text = capsys.readouterr().out
   for flag in ("tasks", "seeds", "cache", "study", "rounds", "adaptation_share"):
     assert f"\n  --{flag}\n" in text
+  assert "Tables and figures have paper by default" in text
+  assert "default 'paper'; one of paper, standard, strong" in text
   assert "\n  --seed\n" not in text and "\n  --defense\n" not in text
 
 

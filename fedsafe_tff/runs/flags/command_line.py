@@ -8,7 +8,7 @@ for several defences, of which those that apply are used.
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
@@ -80,8 +80,12 @@ def help_text(
   values: flags.FlagValues = flags.FLAGS,
   groups: Sequence[type] = GROUPS,
   kind: str = "",
+  more: Mapping[str, str] | None = None,
 ) -> str:
-  """All flags by topic, with ranges, defaults and what they need to have an effect."""
+  """All flags by topic, with ranges, defaults and what they need to have an effect.
+
+  `more` is what to add to the help of some of them, by name.
+  """
   lines = [binary_doc.strip(), ""]
   for group in groups:
     lines += [(group.__doc__ or "").strip().rstrip(".") + ":"]
@@ -97,7 +101,8 @@ def help_text(
         facts.append("in " + setting.interval())
       if setting.needs:
         facts.append("needs " + setting.needs)
-      lines += [f"  --{field.name}", f"      {setting.help}", f"      ({'; '.join(facts)})"]
+      told = setting.help + (more or {}).get(field.name, "")
+      lines += [f"  --{field.name}", f"      {told}", f"      ({'; '.join(facts)})"]
     lines.append("")
   lines.append(
     f"--preset=NAME takes the flags of a preset ({', '.join(presets.names(kind))}), "
