@@ -12,11 +12,13 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.adaptation import METRICS
+from fedsafe_tff.training.iterated import PASSES
 from fedsafe_tff.training.schedules import Schedule
 from fedsafe_tff.training.server_data import server_data
 
-# (model, weights, images, labels, key) -> weights and metrics, as `training.adaptation.Adaptation`.
-Adapt = Callable[..., tuple[Weights, tf.Tensor]]
+# (model, weights, images, labels, key) -> weights and metrics, as `training.adaptation.Adaptation`;
+# one with `table_rows` above 0 also gives a table of so many rows of `training.iterated.PASSES`.
+Adapt = Callable[..., tuple[Weights, tf.Tensor] | tuple[Weights, tf.Tensor, tf.Tensor]]
 
 
 class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
@@ -102,20 +104,25 @@ def build_adapting_finalizer(
 
   state_type = initialize.type_signature.result.member
 
+  table = tf.TensorShape([getattr(adaptation, "table_rows", 0), len(PASSES)])
+
   def adapted(weights, key, round_number):
     key = keys.fold(key, keys.ADAPTATION, round_number)
-    return adaptation(model, tuple(weights), *read(), key)
+    weights, *told = adaptation(model, tuple(weights), *read(), key)
+    return tuple(weights), tuple(told)
 
   @tff.tensorflow.computation(state_type, weights_type)
   def adapt_if_due(state, weights):
-    trainable, metrics = tuple(weights.trainable), tf.zeros([len(METRICS)])
+    trainable, told = tuple(weights.trainable), (tf.zeros([len(METRICS)]),)
+    if table[0]:
+      told += (tf.fill(table, -1.0),)
     if adaptation is not None:
-      trainable, metrics = tf.cond(
+      trainable, told = tf.cond(
         state["adapt"],
         lambda: adapted(trainable, state["key"], state["round"]),
-        lambda: (trainable, metrics),
+        lambda: (trainable, told),
       )
-    return _weights(trainable, weights), _measured(state["adapt"], metrics)
+    return _weights(trainable, weights), _measured(state["adapt"], *told)
 
   @tff.tensorflow.computation(state_type, inner_type)
   def next_state(state, inner):
@@ -160,8 +167,8 @@ def build_adapting_finalizer(
     @tff.tensorflow.computation(state_type, weights_type)
     def adapt_now(state, weights):
       # The last round's number, of which `state` holds the successor.
-      made, metrics = adapted(weights.trainable, state["key"], state["round"] - 1)
-      return _weights(made, weights), _measured(tf.constant(True), metrics)
+      made, told = adapted(weights.trainable, state["key"], state["round"] - 1)
+      return _weights(made, weights), _measured(tf.constant(True), *told)
 
     @tff.federated_computation(
       tff.FederatedType(state_type, tff.SERVER), tff.FederatedType(weights_type, tff.SERVER)
@@ -178,8 +185,11 @@ def _weights(trainable, weights):
   return tff.learning.models.ModelWeights(tuple(trainable), weights.non_trainable)
 
 
-def _measured(adapted, metrics):
-  return collections.OrderedDict(adapted=adapted, metrics=metrics)
+def _measured(adapted, metrics, passes=None):
+  told = collections.OrderedDict(adapted=adapted, metrics=metrics)
+  if passes is not None:
+    told["passes"] = passes
+  return told
 
 
 def build_replacing_finalizer(

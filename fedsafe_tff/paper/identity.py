@@ -25,8 +25,7 @@ def training_config(config: Config) -> Config:
   Those come after the last round. Local adversarial training is a part of the rounds and stays.
   """
   changes: dict[str, Any] = {"keep_checkpoints": 2}
-  if config.defense != "local_adversarial_training":
-    changes["defense"] = "none"
+  changes["defense"] = "local_adversarial_training" if config.trains_robustly else "none"
   return dataclasses.replace(config.without_attacks(), **changes).normalized()
 
 
@@ -35,7 +34,8 @@ def adapted_config(config: Config) -> Config:
   changes: dict[str, Any] = dataclasses.asdict(training_config(config))
   changes |= {name: value for name, value in dataclasses.asdict(config).items() if "adapt" in name}
   if config.adapts:
-    changes["defense"] = "server_adversarial_training"
+    robust = config.trains_robustly
+    changes["defense"] = "local+adaptation" if robust else "server_adversarial_training"
   return Config(**changes).normalized()
 
 

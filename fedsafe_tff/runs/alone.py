@@ -9,9 +9,10 @@ import tensorflow_federated as tff
 from fedsafe_tff import keys
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client
+from fedsafe_tff.runs import defenses
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
-from fedsafe_tff.training import feeds, gradients, local
+from fedsafe_tff.training import feeds, local
 
 Weights = Sequence[tf.Tensor | np.ndarray]
 _MOST_EPOCHS = 24
@@ -25,10 +26,7 @@ def local_update(
   The rate is half the full one: a cosine's in the middle of the rounds, and not its end's, which
   changes nothing.
   """
-  gradient, eps = gradients.Plain(), 0.0
-  if config.defense == "local_adversarial_training":
-    eps = config.local_attack_eps
-    gradient = gradients.Adversarial(eps, config.local_attack_steps)
+  gradient, eps = defenses.gradient(config), config.local_attack_eps
   return _trainer(config, prepared, config.local_epochs, 0.5, gradient=gradient, attack_eps=eps)
 
 

@@ -35,7 +35,7 @@ def mechanism(
       "--privacy_level=patient needs images whose patients are named: --metadata, --layout or "
       "--patient_pattern tells them"
     )
-  local = config.defense == "local_adversarial_training"
+  local = config.trains_robustly
   return build_mechanism(
     config.privacy,
     PrivacySettings(

@@ -1,26 +1,23 @@
 """From a run's settings to the learning process that it trains with, and its rounds."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.data import shards
 from fedsafe_tff.data.augment import parse_ops
-from fedsafe_tff.data.shard_reader import read_client, read_named
+from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.learning import aggregation, baselines, fed_safe
 from fedsafe_tff.learning.clients import Shards
-from fedsafe_tff.runs import parts
+from fedsafe_tff.runs import defenses
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.private import poisson_steps
-from fedsafe_tff.training import gradients, local, schedules
-from fedsafe_tff.training.registry import DEFENSES
+from fedsafe_tff.training import iterated, local, schedules
 from fedsafe_tff.training.upload import Upload
 
 Call = Callable[..., Any]  # invokes a TFF computation in the runtime
@@ -74,7 +71,7 @@ class Trainer:
     """Runs round `round_index` (from 0); returns the state and the metrics.
 
     The metrics hold `clients`, float32 [N, len(METRICS)] with NaN where the algorithm does not
-    tell, and `adaptation`, float32 [3] or None.
+    tell, `adaptation`, float32 [3] or None, and `passes`, a row per pass of an iterated one.
     """
     output = self._call(self._process.next, state, self._arguments(round_index))
     told = output.metrics["client_work"]
@@ -88,7 +85,8 @@ class Trainer:
     finalized = output.metrics["finalizer"]
     adaptation = finalized["adaptation"] if "adaptation" in finalized else {"adapted": False}
     metrics = np.asarray(adaptation["metrics"]) if adaptation["adapted"] else None
-    return output.state, {"clients": table, "adaptation": metrics}
+    passes = passes_of(adaptation) if adaptation["adapted"] else []
+    return output.state, {"clients": table, "adaptation": metrics, "passes": passes}
 
   def adapt(self, state: Any) -> tuple[Any, np.ndarray]:
     """Adapts the state that the last round left; returns it and the metrics, float32 [3].
@@ -123,6 +121,12 @@ class Trainer:
     return [_arrays(copy) for copy in received]
 
 
+def passes_of(measured: Mapping[str, Any]) -> list[dict[str, float]]:
+  """A row of `iterated.PASSES` per pass that an iterated adaptation took; none for others."""
+  table = np.asarray(measured["passes"]) if "passes" in measured else np.zeros([0, 1])
+  return [dict(zip(iterated.PASSES, row.tolist())) for row in table if row[0] >= 0]
+
+
 def _arrays(weights: tff.learning.models.ModelWeights) -> tuple[np.ndarray, ...]:
   return tuple(np.asarray(weight) for weight in weights.trainable)
 
@@ -147,29 +151,18 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
   The state is the same whatever the server does after the last round, so that one training can be
   adapted and distributed in many ways.
   """
-  defense = DEFENSES[config.defense]
-  gradient, attack_eps_fn = gradients.Plain(), None
-  if defense.gradient is not None:
-    offered = {
-      "attack_eps": ("local_attack_eps", config.local_attack_eps),
-      "steps": ("local_attack_steps", config.local_attack_steps),
-    }
-    gradient = parts.build(defense.gradient, config, offered, "defense")
-    attack_eps_fn = _by_round(local_attack_eps, config)
+  gradient = defenses.gradient(config)
+  attack_eps_fn = _by_round(local_attack_eps, config) if config.trains_robustly else None
   if noise.mechanism and noise.mechanism.gradient is not None:
     gradient = noise.mechanism.gradient
   adapting = {}
   if config.adapts:
     adapting = {
-      "adaptation": _adaptation(defense.adaptation, config),
-      "adaptation_data": _server_data(prepared),
+      "adaptation": defenses.adaptation(config),
+      "adaptation_data": defenses.server_data(prepared),
       "adapt_when": _by_round(adapts_in, config),
     }
-  noisy = noise.downlink_sigma > 0
-  made = None
-  if noisy:
-    sigma = ("downlink_sigma", noise.downlink_sigma)
-    made = parts.build(defense.copies, config, {"sigma": sigma}, "defense")
+  made = defenses.copies(config, prepared, noise.downlink_sigma)
   return fed_safe.build_fed_safe(
     prepared.model,
     client_optimizer=tff.learning.optimizers.build_sgdm(
@@ -183,7 +176,7 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     upload=Upload(config.upload, noise.upload_clip, noise.uplink_sigma),
     model_aggregator=_aggregator(config, prepared, noise),
     copies=made,
-    copies_in_rounds=noisy and config.downlink_schedule == "every",
+    copies_in_rounds=made is not None and config.downlink_schedule == "every",
     # The map-reduce form of the other runtimes has no federated_select; the bits are the same.
     downlink=config.downlink if config.runtime == "native" else "map",
     seed=config.seed,
@@ -208,25 +201,6 @@ def _aggregator(
 
 def _by_round(value: Callable[[Config, int], Any], config: Config) -> schedules.Schedule:
   return schedules.table([value(config, number) for number in range(config.rounds)])
-
-
-def _adaptation(make: Callable[..., Any], config: Config) -> Any:
-  offered = {
-    name: (f"adaptation_{name}", getattr(config, f"adaptation_{name}"))
-    for name in (
-      "attack", "eps", "steps", "step_size", "random_start", "epochs", "learning_rate",
-      "batch_size", "share",
-    )
-  }  # fmt: skip
-  offered["gradient_clip"] = ("gradient_clip", config.gradient_clip)
-  each_epoch = config.adaptation_examples == "each_epoch"
-  offered["each_epoch"] = ("adaptation_examples", each_epoch)
-  return parts.build(make, config, offered, "defense")
-
-
-def _server_data(prepared: Prepared) -> Callable[[], tuple[tf.Tensor, tf.Tensor]]:
-  store = prepared.store
-  return lambda: read_named(store.directory, shards.SERVER, store.image_shape)
 
 
 def build_baseline(config: Config, prepared: Prepared) -> Process:

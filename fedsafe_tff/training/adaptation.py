@@ -5,7 +5,8 @@ sum runs over clean images of one class and adversarial images of the other. Wit
 classes there is no such side, and Algorithm 1 itself (line 11) minimises over D union D_adv. So
 every image enters twice, clean and adversarial, each with its own label y in {0, ..., K-1}; -1 and
 +1 are classes 0 and 1, and the logistic loss is the softmax cross-entropy of two logits. Eq. 10's
-collective set N is the set of examples made so far, here those of the current epoch.
+collective set N is the set of examples made so far, here those of the current epoch; only where
+examples are "iterated" is it what the paper's proof needs, see `training.iterated`.
 
 Another way of adapting takes the place of `Adaptation`: anything that is called like it.
 """
@@ -19,10 +20,13 @@ from fedsafe_tff import keys, lazy
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel, Weights
+from fedsafe_tff.training import iterated
+from fedsafe_tff.training.server_examples import make_all, used_images
 from fedsafe_tff.training.steps import sgd_step, training_gradient
 
 # Columns of the metrics vector, in this order.
 METRICS = ("adaptation_loss", "adaptation_accuracy", "adaptation_images")
+EXAMPLES = ("once", "each_epoch", "iterated")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,10 @@ class Adaptation:
     batch_size: Clean images in a batch; as many adversarial ones join them.
     gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
     share: Share of the server's images that is used, in (0, 1].
-    each_epoch: Make the examples anew with the current weights before every epoch; otherwise
-      once, with the aggregated model (Algorithm 1).
+    examples: One of `EXAMPLES`: "once", with the aggregated model (Algorithm 1); "each_epoch", anew
+      with the current weights before every epoch; "iterated", as the paper's proof has it, see
+      `iterated`.
+    passes: At most so many passes of `epochs` epochs each where it is iterated.
 
   Raises:
     UserError: The attack is unknown, or has no step size where one is given.
@@ -57,7 +63,8 @@ class Adaptation:
   batch_size: int = 32
   gradient_clip: float = 0.0
   share: float = 1.0
-  each_epoch: bool = False
+  examples: str = "once"
+  passes: int = 8
 
   def __post_init__(self):
     if self.attack not in ATTACKS:
@@ -66,6 +73,15 @@ class Adaptation:
       )
     if self.step_size and "step_size" not in ATTACKS[self.attack].fields:
       raise UserError(f"the adaptation's attack {self.attack} has no step_size")
+    if self.examples not in EXAMPLES:
+      raise UserError(
+        f"the adaptation's examples {self.examples!r} are unknown: choose {lazy.listed(EXAMPLES)}"
+      )
+
+  @property
+  def table_rows(self) -> int:
+    """Rows of `PASSES` that it tells of."""
+    return self.passes if self.examples == "iterated" else 0
 
   def __call__(
     self,
@@ -74,39 +90,11 @@ class Adaptation:
     images: tf.Tensor,
     labels: tf.Tensor,
     key: tf.Tensor,
-  ) -> tuple[Weights, tf.Tensor]:
-    """The adapted weights and the metrics; see `adapt`."""
+  ) -> tuple[Weights, tf.Tensor] | tuple[Weights, tf.Tensor, tf.Tensor]:
+    """The adapted weights and the metrics, see `adapt`; iterated, a row per pass as well."""
+    if self.examples == "iterated":
+      return iterated.adapt_until_none_is_new(model, weights, images, labels, key, self)
     return adapt(model, weights, images, labels, key, self)
-
-
-def share_size(count: int, share: float) -> int:
-  """How many of `count` images a share is: rounded, at least one."""
-  return max(1, round(count * share))
-
-
-def make_examples(
-  model: FunctionalModel,
-  weights: Sequence[tf.Tensor],
-  images: tf.Tensor,
-  labels: tf.Tensor,
-  settings: Adaptation,
-  key: tf.Tensor,
-) -> tf.Tensor:
-  """Adversarial examples of `images` (float32 in [0, 1]) for the model with these weights."""
-
-  def logits_fn(inputs):
-    return model.apply(weights, inputs)
-
-  offered = {
-    "steps": settings.steps,
-    "step_size": settings.step_size or settings.eps / settings.steps,
-    "random_start": settings.random_start,
-    "key": key,
-  }
-  attack = ATTACKS[settings.attack].function
-  taken = lazy.taken(attack, offered)
-  made = attack(logits_fn, images, labels, eps=settings.eps, **taken)
-  return made[0] if isinstance(made, tuple) else made  # less the queries
 
 
 def adapt(
@@ -132,44 +120,16 @@ def adapt(
     The adapted weights, and loss and accuracy over the last epoch's batches with the number of
     images used, float32 [len(METRICS)].
   """
-  used = share_size(int(labels.shape[0]), settings.share)
-  # The share is the head of one fixed order, so that a larger share contains a smaller one.
-  order = tf.random.experimental.stateless_shuffle(
-    tf.range(labels.shape[0]), keys.fold(key, keys.SHUFFLE), alg=keys.ALG
-  )[:used]
-  clean = tf.gather(images, order)
-  if clean.dtype == tf.uint8:
-    clean = tf.cast(clean, tf.float32) / 255.0
-  labels = tf.gather(labels, order)
-  batch = settings.batch_size
+  clean, labels = used_images(images, labels, key, settings.share)
+  used, batch = int(labels.shape[0]), settings.batch_size
   batches = -(-used // batch)
 
   def craft_all(weights, epoch):
-    """Crafts batch by batch into one tensor, to bound the memory of the gradients."""
-
-    def craft(index, made):
-      start = index * batch
-      examples = make_examples(
-        model,
-        weights,
-        clean[start : start + batch],
-        labels[start : start + batch],
-        settings,
-        keys.fold(key, keys.ATTACK, epoch, index),
-      )
-      return index + 1, made.write(index, examples)
-
-    made = tf.TensorArray(
-      tf.float32, batches, element_shape=[None, *clean.shape[1:]], infer_shape=False
-    )
-    _, made = tf.while_loop(
-      lambda i, _: i < batches, craft, (tf.constant(0), made), parallel_iterations=1
-    )
-    return tf.ensure_shape(made.concat(), clean.shape)
+    return make_all(model, weights, clean, labels, settings, keys.fold(key, keys.ATTACK, epoch))
 
   def body(step, adversarial, shuffled, weights, loss_sum, correct):
     epoch, position = step // batches, step % batches
-    if settings.each_epoch:
+    if settings.examples == "each_epoch":
       adversarial = tf.cond(
         tf.equal(position, 0) & (epoch > 0),
         lambda: craft_all(weights, epoch),

@@ -11,10 +11,12 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, lazy
 from fedsafe_tff.attacks.pgd import pgd
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel, Weights
-from fedsafe_tff.training.steps import training_gradient
+from fedsafe_tff.training.robust_loss import ROBUST_LOSSES
+from fedsafe_tff.training.steps import gaussian_noise, training_gradient
 
 
 class LocalGradient(Protocol):
@@ -66,14 +68,42 @@ class Adversarial:
   Attributes:
     attack_eps: Perturbation size in pixels of [0, 1].
     steps: PGD steps, from a random start where there is more than one; 1 is FGSM.
+    loss: "cross_entropy" of the examples alone, or a name of `robust_loss.ROBUST_LOSSES`, for which
+      clean images enter as well.
+    beta: Weight of robustness in such a loss.
+    weight_sigma: Standard deviation of Gaussian noise on the weights at which examples are made
+      and the gradient is taken, drawn anew in every step: the loss is made flat around the model,
+      where noised copies will stand. 0 for none.
+    weight_ascent: Adversarial weight perturbation (Wu et al., 2004.05884): the gradient is taken
+      where each tensor has been moved up the loss by this share of its norm. It costs a gradient
+      more, and waits until the perturbation size has reached `attack_eps`. 0 for none.
+
+  Raises:
+    UserError: The loss is unknown.
   """
 
   attack_eps: float = 0.03
   steps: int = 3
+  loss: str = "cross_entropy"
+  beta: float = 3.0
+  weight_sigma: float = 0.0
+  weight_ascent: float = 0.0
+
+  def __post_init__(self):
+    known = ("cross_entropy", *ROBUST_LOSSES)
+    if self.loss not in known:
+      raise UserError(
+        f"the loss of adversarial training {self.loss!r} is unknown: choose {lazy.listed(known)}"
+      )
 
   def __call__(self, model, weights, x, y, *, key, step, attack_eps):  # noqa: ANN204
     """See `LocalGradient`."""
-    x = pgd(
+    weights = tuple(weights)
+    if self.weight_sigma:
+      noise_key = keys.fold(key, keys.MODEL_DRAW, step)
+      noise = gaussian_noise(weights, self.weight_sigma, noise_key)
+      weights = tuple(w + n for w, n in zip(weights, noise))
+    made = pgd(
       lambda inputs: model.apply(weights, inputs),
       x,
       y,
@@ -84,4 +114,34 @@ class Adversarial:
       random_start=self.steps > 1,
       key=keys.fold(key, keys.ATTACK, step),
     )
-    return training_gradient(model, weights, x, y, keys.fold(key, keys.DROPOUT, step))
+    seed = keys.fold(key, keys.DROPOUT, step)
+    if self.weight_ascent:
+      gradients = self._gradient(model, weights, x, made, y, seed)[2]
+      reached = tf.cast(attack_eps >= self.attack_eps * (1 - 1e-5), tf.float32)
+      weights = ascended(weights, gradients, self.weight_ascent * reached)
+    return self._gradient(model, weights, x, made, y, seed)
+
+  def _gradient(self, model, weights, x, made, y, seed):
+    """Logits of the adversarial images, losses, and the gradient."""
+    if self.loss == "cross_entropy":
+      return training_gradient(model, weights, made, y, seed)
+    robust = ROBUST_LOSSES[self.loss]
+
+    def losses(logits, labels):
+      clean, adversarial = tf.split(logits, 2)
+      return robust(clean, adversarial, labels[: tf.shape(clean)[0]], model.losses, self.beta)
+
+    both = tf.concat([x, made], 0)
+    logits, values, gradients = training_gradient(
+      model, weights, both, tf.tile(y, [2]), seed, losses=losses
+    )
+    return tf.split(logits, 2)[1], values, gradients
+
+
+def ascended(
+  weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], share: tf.Tensor | float
+) -> Weights:
+  """Each tensor moved along its gradient by a share of its own norm."""
+  return tuple(
+    w + share * tf.norm(w) * g / tf.maximum(tf.norm(g), 1e-12) for w, g in zip(weights, gradients)
+  )

@@ -1,19 +1,19 @@
-"""The defences that there are, of which parts each is made: a new one takes a class and a line.
+"""The defences that there are, of which parts each is made: a new part takes a class and a line.
 
 A part is a class, imported on first use: of a `gradients.LocalGradient`, of what is called as
 `adaptation.Adaptation` is, or of `copies.Copies`. A run's settings reach it by the names of its
-arguments, see `runs.parts`.
+arguments, see `runs.parts`. Parts combine: `local+adaptation+noise` is a defence as well.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fedsafe_tff import lazy
+from fedsafe_tff.errors import UserError
 
-_adversarial = lazy.Member("fedsafe_tff.training.gradients", "Adversarial")
-_adaptation = lazy.Member("fedsafe_tff.training.adaptation", "Adaptation")
-_noise = lazy.Member("fedsafe_tff.training.copies", "Noise")
+_SLOTS = {"gradient": "local training", "adaptation": "adaptation", "copies": "copies"}
+_JOIN = "+"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,33 +25,101 @@ class Defense:
     adaptation: What makes the adaptation at the server (Eq. 8-10); None for none.
     copies: What makes the copies that clients receive for use (Algorithm 1, 12-15); None where
       all receive the model itself.
+    adapts_copies: Whether `copies` adapts each of them, with the settings of the adaptation.
     help: What it is, in a few words for `--help`.
   """
 
   gradient: Callable[..., Any] | None = None
   adaptation: Callable[..., Any] | None = None
   copies: Callable[..., Any] | None = None
+  adapts_copies: bool = False
   help: str = ""
+
+
+# Each fills one of the three places.
+PARTS: dict[str, Defense] = {
+  "local": Defense(
+    gradient=lazy.Member("fedsafe_tff.training.gradients", "Adversarial"),
+    help="clients train on adversarial examples (Eq. 5)",
+  ),
+  "adaptation": Defense(
+    adaptation=lazy.Member("fedsafe_tff.training.adaptation", "Adaptation"),
+    help="the server adapts the model on adversarial examples (Eq. 8-10)",
+  ),
+  "noise": Defense(
+    copies=lazy.Member("fedsafe_tff.training.copies", "Noise"),
+    help="an independently noised copy for every client (Algorithm 1, 12-15)",
+  ),
+  "healed": Defense(
+    copies=lazy.Member("fedsafe_tff.training.healed", "Healed"),
+    adapts_copies=True,
+    help="such copies, each adapted at the server after the noise",
+  ),
+}
+
+
+def join(parts: Iterable[str], help_text: str = "") -> Defense:
+  """The defence of several parts.
+
+  Args:
+    parts: Names of `PARTS`, in any order.
+    help_text: What it is, in a few words.
+
+  Raises:
+    UserError: A part is unknown, or two take the same place.
+  """
+  made: dict[str, Any] = {}
+  for name in parts:
+    if name not in PARTS:
+      raise UserError(
+        f"part {name!r} of a defence is unknown: join {lazy.listed(PARTS)} by {_JOIN}"
+      )
+    for slot, what in _SLOTS.items():
+      part = getattr(PARTS[name], slot)
+      if part is None:
+        continue
+      if slot in made:
+        raise UserError(f"two parts of the defence, {name!r} among them, are for {what}: give one")
+      made[slot] = part
+    if PARTS[name].adapts_copies:
+      made["adapts_copies"] = True
+  return Defense(**made, help=help_text)
 
 
 DEFENSES: dict[str, Defense] = {
   "none": Defense(),
-  "local_adversarial_training": Defense(
-    gradient=_adversarial, help="clients train on adversarial examples"
+  "local_adversarial_training": join(["local"], "clients train on adversarial examples"),
+  "server_adversarial_training": join(
+    ["adaptation"], "the server adapts the model on adversarial examples"
   ),
-  "server_adversarial_training": Defense(
-    adaptation=_adaptation, help="the server adapts the model on adversarial examples"
+  "distributed_noise": join(
+    ["adaptation", "noise"],
+    "the paper's method: adaptation at the server, then an independently noised copy for every "
+    "client",
   ),
-  "distributed_noise": Defense(
-    adaptation=_adaptation,
-    copies=_noise,
-    help="the paper's method: adaptation at the server, then an independently noised copy for "
-    "every client",
-  ),
-  "noise_only": Defense(copies=_noise, help="such copies without adaptation"),
+  "noise_only": join(["noise"], "such copies without adaptation"),
 }
 
 
+def defense_of(name: str) -> Defense:
+  """A defence by its name, or by those of its parts, as in "local+noise".
+
+  Raises:
+    UserError: There is none.
+  """
+  if name in DEFENSES:
+    return DEFENSES[name]
+  parts = name.split(_JOIN)
+  if len(parts) == 1 and name not in PARTS:
+    raise UserError(
+      f"--defense={name} is unknown: choose one of {', '.join(DEFENSES)}, or join parts by "
+      f"{_JOIN}: {', '.join(PARTS)}"
+    )
+  return join(parts)
+
+
 def having(part: str) -> str:
-  """The defences that have a part, one of `Defense`'s fields, for a message: a, b or c."""
-  return lazy.listed(name for name, d in DEFENSES.items() if getattr(d, part) is not None)
+  """The defences and parts that have a part, one of `Defense`'s fields, for a message."""
+  names = [name for name, d in DEFENSES.items() if getattr(d, part)]
+  joined = [name for name, d in PARTS.items() if getattr(d, part)]
+  return f"{lazy.listed(names)}, or one with {lazy.listed(joined)}" if names else "+" + joined[0]

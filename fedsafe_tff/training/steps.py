@@ -1,6 +1,6 @@
 """What every training has in common: a gradient, a clipped norm, Gaussian noise, a step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -34,6 +34,8 @@ def training_gradient(
   images: tf.Tensor,
   labels: tf.Tensor,
   seed: tf.Tensor,
+  *,
+  losses: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, Weights]:
   """Logits and losses of a training batch, and the gradient of the mean loss by the weights.
 
@@ -43,6 +45,7 @@ def training_gradient(
     images: float32 [n, height, width, channels] in [0, 1].
     labels: int32 [n].
     seed: A key, of the dropout.
+    losses: (logits, labels) to losses of which the mean is taken; None for the model's own.
 
   Returns:
     Logits, float32 [n, classes]; losses, float32 [n]; one gradient per weight.
@@ -52,11 +55,11 @@ def training_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(weights)
       logits = model.apply(weights, images, seed=seed, training=True)
-      losses = model.losses(logits, labels)
-      loss = tf.reduce_mean(losses)
-    if losses.shape.rank == 0:
-      losses = tf.fill(tf.shape(labels), losses)
-    return logits, losses, tuple(tape.gradient(loss, weights))
+      values = (losses or model.losses)(logits, labels)
+      loss = tf.reduce_mean(values)
+    if values.shape.rank == 0:
+      values = tf.fill(tf.shape(labels), values)
+    return logits, values, tuple(tape.gradient(loss, weights))
 
   return call_apart(forward_and_back, tuple(weights), images, labels, seed)
 

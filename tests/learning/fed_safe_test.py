@@ -258,11 +258,11 @@ def test_adaptation_in_a_round_is_the_pure_function(runtime, shard_store):
   np.testing.assert_allclose(measured["metrics"], values, atol=1e-4)
 
 
-@pytest.mark.parametrize("each_epoch", [False, True])
+@pytest.mark.parametrize("examples", ["once", "each_epoch", "iterated"])
 def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
-  runtime, shard_store, each_epoch
+  runtime, shard_store, examples
 ):
-  parts = adapting(shard_store, share=0.6, each_epoch=each_epoch)
+  parts = adapting(shard_store, share=0.6, examples=examples, passes=2)
   inside = build(shard_store, adapt_when=schedules.every(2), copies=Noise(0.01), **parts)
   expected, metrics = rounds(runtime, inside, 2)
   # The training knows of no adaptation: that is what a cache of trainings holds.

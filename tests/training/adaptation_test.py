@@ -6,7 +6,7 @@ import tensorflow_federated as tff
 
 from fedsafe_tff import keys
 from fedsafe_tff.models.functional import cross_entropy
-from fedsafe_tff.training import adaptation, local
+from fedsafe_tff.training import adaptation, local, server_examples
 from fedsafe_tff.training.feeds import ImageFeed
 from tests import small
 
@@ -80,7 +80,7 @@ def test_the_servers_pgd_examples_are_those_of_cleverhans():
 
   for changes, step in (({}, 0.1 / 3), ({"step_size": 0.05}, 0.05)):
     settings = dataclasses.replace(BASE, random_start=False, **changes)
-    mine = adaptation.make_examples(MODEL, TRAINED, x, y, settings, keys.root(0))
+    mine = server_examples.make_examples(MODEL, TRAINED, x, y, settings, keys.root(0))
     theirs = projected_gradient_descent(
       logits, x, 0.1, step, 3, np.inf, y=y, clip_min=0.0, clip_max=1.0, rand_init=False,
       sanity_checks=False,
@@ -97,10 +97,10 @@ def test_batches_cover_every_image_and_make_the_same_examples():
 
 def test_share_and_options():
   assert adapt(share=0.5)[1][2] == round(0.5 * 17)
-  assert adaptation.share_size(17, 0.01) == 1 and adaptation.share_size(17, 1.0) == 17
+  assert server_examples.share_size(17, 0.01) == 1 and server_examples.share_size(17, 1.0) == 17
   once = adapt(epochs=4, attack="fgsm")[0]
-  anew = adapt(epochs=4, attack="fgsm", each_epoch=True)[0]
-  again = adapt(epochs=4, attack="fgsm", each_epoch=True)[0]
+  anew = adapt(epochs=4, attack="fgsm", examples="each_epoch")[0]
+  again = adapt(epochs=4, attack="fgsm", examples="each_epoch")[0]
   assert any((a.numpy() != b.numpy()).any() for a, b in zip(once, anew))
   for left, right in zip(anew, again):
     np.testing.assert_array_equal(left, right)

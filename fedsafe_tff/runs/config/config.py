@@ -64,6 +64,7 @@ class Config(
         f"the fractions for evaluation, adaptation and validation add up to {total:g}: "
         "leave a part of 1 for the clients' training"
       )
+    self.parts  # noqa: B018  refuses what is none
     ours = self.algorithm == "fedsafe"
     if ours and self.uplink_sigma > 0 and self.uplink_epsilon > 0:
       raise UserError("--uplink_sigma and --uplink_epsilon both set the same noise: give one")

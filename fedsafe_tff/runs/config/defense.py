@@ -5,14 +5,15 @@ import dataclasses
 from fedsafe_tff import lazy
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.runs.config.setting import setting
-from fedsafe_tff.training.registry import DEFENSES, having
+from fedsafe_tff.training.registry import DEFENSES, PARTS, Defense, defense_of, having
 
+LOCAL_LOSSES = ("cross_entropy", "trades", "mart")  # of `training.robust_loss`
 _ADAPTING = {
-  "applies": lambda c: c.adapts,
-  "needs": f"--defense={having('adaptation')}",
+  "applies": lambda c: c.adapts or c.heals_copies,
+  "needs": f"--defense={having('adaptation')} or healed",
 }
 _ITERATED = {
-  "applies": lambda c: c.adapts and ATTACKS[c.adaptation_attack].iterates,
+  "applies": lambda c: (c.adapts or c.heals_copies) and ATTACKS[c.adaptation_attack].iterates,
   "needs": _ADAPTING["needs"] + ", with an --adaptation_attack that takes steps",
 }
 _LOCAL = {
@@ -31,8 +32,8 @@ class DefenseConfig:
 
   defense: str = setting(
     "none",
-    f"Defence. {lazy.helps(DEFENSES)}.",
-    choices=tuple(DEFENSES),
+    f"Defence. {lazy.helps(DEFENSES)}. Or parts, joined by +, such as local+adaptation: "
+    f"{lazy.helps(PARTS)}.",
   )
   adaptation_attack: str = setting(
     "pgd",
@@ -69,9 +70,17 @@ class DefenseConfig:
   adaptation_examples: str = setting(
     "once",
     "once: examples made once with the aggregated model (Algorithm 1); each_epoch: made anew "
-    "with the current weights before every epoch.",
-    choices=("once", "each_epoch"),
+    "with the current weights before every epoch; iterated: train on the images and all examples "
+    "found so far, and look for new ones, until there are none (the paper's proof).",
+    choices=("once", "each_epoch", "iterated"),
     **_ADAPTING,
+  )
+  adaptation_passes: int = setting(
+    8,
+    "Passes of --adaptation_epochs epochs at most; the server keeps so many times its images.",
+    low=1,
+    applies=lambda c: c.adapts and c.adaptation_examples == "iterated",
+    needs="--adaptation_examples=iterated, with adaptation at the server",
   )
   adaptation_share: float = setting(
     1.0,
@@ -82,7 +91,11 @@ class DefenseConfig:
     **_ADAPTING,
   )
   adaptation_every: int = setting(
-    0, "Adapt every k rounds; 0: once, after the last round (Algorithm 1).", low=0, **_ADAPTING
+    0,
+    "Adapt every k rounds; 0: once, after the last round (Algorithm 1).",
+    low=0,
+    applies=lambda c: c.adapts,
+    needs=f"--defense={having('adaptation')}",
   )
   local_attack_eps: float = setting(
     0.03,
@@ -93,6 +106,34 @@ class DefenseConfig:
   )
   local_attack_steps: int = setting(
     3, "PGD steps in local adversarial training; 1 is FGSM.", low=1, **_LOCAL
+  )
+  local_loss: str = setting(
+    "cross_entropy",
+    "Loss of local adversarial training: cross_entropy (Madry et al.), trades (Zhang et al.) or "
+    "mart (Wang et al.).",
+    choices=LOCAL_LOSSES,
+    **_LOCAL,
+  )
+  local_loss_beta: float = setting(
+    3.0,
+    "Weight of its term of robustness.",
+    low=0.0,
+    applies=lambda c: c.trains_robustly and c.local_loss != "cross_entropy",
+    needs="--local_loss=trades or mart",
+  )
+  local_weight_sigma: float = setting(
+    0.0,
+    "Standard deviation of the noise on the weights at which local adversarial training takes its "
+    "gradients, so that the loss is flat around the model.",
+    low=0.0,
+    **_LOCAL,
+  )
+  local_weight_ascent: float = setting(
+    0.0,
+    "Adversarial weight perturbation (AWP): share of each tensor's norm by which the weights are "
+    "moved up the loss before the gradient is taken, after the warm-up.",
+    low=0.0,
+    **_LOCAL,
   )
   local_attack_warmup: float = setting(
     0.3,
@@ -131,19 +172,29 @@ class DefenseConfig:
   )
 
   @property
+  def parts(self) -> Defense:
+    """What the defence is made of."""
+    return defense_of(self.defense)
+
+  @property
   def adapts(self) -> bool:
     """Whether the server adapts the global model on adversarial examples."""
-    return DEFENSES[self.defense].adaptation is not None
+    return self.parts.adaptation is not None
+
+  @property
+  def heals_copies(self) -> bool:
+    """Whether the server adapts each client's copy on adversarial examples."""
+    return self.parts.adapts_copies
 
   @property
   def trains_robustly(self) -> bool:
     """Whether the clients' local steps follow another gradient than the plain one."""
-    return DEFENSES[self.defense].gradient is not None
+    return self.parts.gradient is not None
 
   @property
   def noisy_downlink(self) -> bool:
     """Whether every client receives its own noised copy."""
-    return DEFENSES[self.defense].copies is not None
+    return self.parts.copies is not None
 
   @property
   def calibrated_downlink(self) -> bool:

@@ -11,7 +11,7 @@ from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report.render import markdown
 from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 from fedsafe_tff.runs.report.warnings import collapsed, masked
-from fedsafe_tff.training.registry import DEFENSES
+from fedsafe_tff.training.registry import defense_of
 
 _DIGITS = 8  # of commits and of hashes of data
 # Settings that have a column or a place in the title, or tell where a run lives.
@@ -134,8 +134,7 @@ def _number(value: float | None, form: str = ".3f") -> str:
 
 
 def _clean(run: RunFolder) -> str:
-  defense = DEFENSES.get(run.config.get("defense"))
-  one_model = defense is None or defense.copies is None
+  one_model = defense_of(run.config.get("defense", "none")).copies is None
   copies = definitions.accuracies_of_copies(
     run.evaluation, one_model=one_model, evaluation_images=_images(run)
   ) or [None]

@@ -1,0 +1,212 @@
+"""Iterated retraining: the adaptation of the paper's proof (Eq. 8-10; Li and Vorobeychik, 2016).
+
+Algorithm 1 shows one pass. The proof that the retraining risk L_N^R bounds the adversarial risk L_A
+is about retraining until the attack finds nothing new:
+
+  N = {}
+  repeat: train on D and N; for every x that the attack changes into an x' that the current model
+  errs on, add x' to N unless it is there; until none was added
+
+Then every successful example is in N, so that L_A, the loss of all images after the attack, is at
+most L_N^R, the loss of D and N; both are told per pass, as sums over images divided by the size of
+D. Before that end there is no such bound: the table shows how far it is away.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.models.functional import FunctionalModel, Weights
+from fedsafe_tff.training.server_examples import make_all, used_images
+from fedsafe_tff.training.steps import sgd_step, training_gradient
+
+# Columns of the table of passes, in this order.
+PASSES = ("new_examples", "collected_examples", "retraining_risk", "adversarial_risk")
+_HASH_KEY = (7, 11)
+
+
+def adapt_until_none_is_new(
+  model: FunctionalModel,
+  weights: Sequence[tf.Tensor],
+  images: tf.Tensor,
+  labels: tf.Tensor,
+  key: tf.Tensor,
+  settings: Any,
+) -> tuple[Weights, tf.Tensor, tf.Tensor]:
+  """Trains on D and N, and adds to N, until no example is new or a limit of passes is met.
+
+  Examples are kept as their 8-bit pixels, rounded towards the clean image so that none leaves the
+  ball, in memory of at most `passes` times the server's images.
+
+  Args:
+    model: The model.
+    weights: The aggregated weights.
+    images: The server's images, as in `adaptation.adapt`.
+    labels: int32 [n].
+    key: Decides order, dropout and random starts.
+    settings: An `adaptation.Adaptation`; in each pass there are `epochs` epochs, with batches of
+      2 `batch_size` images of D and N.
+
+  Returns:
+    The adapted weights; loss and accuracy on D and N over the last epoch, with the number of images
+    of D, float32 [3]; and a row of `PASSES` per pass, float32 [passes, 4], -1 in passes that were
+    not needed.
+  """
+  clean, labels = used_images(images, labels, key, settings.share)
+  used = int(labels.shape[0])
+
+  def one_pass(number, step, weights, pool, table, metrics, fresh):
+    del fresh
+    weights, step, metrics = _train(model, weights, clean, labels, pool, key, step, settings)
+    made = make_all(
+      model, weights, clean, labels, settings, keys.fold(key, keys.ATTACK, number)
+    )
+    made = tf.cast(tf.clip_by_value(_to_pixels(clean, made), 0, 255), tf.uint8)
+    losses, wrong = _judge(model, weights, _to_unit(made), labels, settings.batch_size)
+    of_clean, _ = _judge(model, weights, clean, labels, settings.batch_size)
+    of_pool, _ = _judge(model, weights, _to_unit(pool[0]), pool[1], settings.batch_size)
+    hashes = _hashes(made)
+    new = wrong & ~_among(hashes, pool[2]) & _first(hashes)
+    added = tf.reduce_sum(tf.cast(new, tf.int32))
+    row = [
+      tf.cast(added, tf.float32),
+      tf.cast(tf.shape(pool[1])[0] + added, tf.float32),
+      (tf.reduce_sum(of_clean) + tf.reduce_sum(of_pool)) / used,
+      tf.reduce_mean(tf.where(wrong, losses, of_clean)),
+    ]
+    table = tf.tensor_scatter_nd_update(table, [[number]], [tf.stack(row)])
+    pool = tuple(
+      tf.concat([old, tf.boolean_mask(more, new)], 0)
+      for old, more in zip(pool, (made, labels, hashes))
+    )
+    return number + 1, step, weights, pool, table, metrics, added
+
+  shape = clean.shape[1:]
+  pool = (
+    tf.zeros([0, *shape], tf.uint8), tf.zeros([0], tf.int32), tf.zeros([0], tf.int64)
+  )  # fmt: skip
+  start = (
+    tf.constant(0),
+    tf.constant(0),
+    tuple(tf.convert_to_tensor(w) for w in weights),
+    pool,
+    tf.fill([settings.passes, len(PASSES)], -1.0),
+    tf.zeros([2]),
+    tf.constant(1),
+  )
+  anything = tf.nest.map_structure(lambda tensor: tensor.shape, start)
+  grows = (tf.TensorShape([None, *shape]), tf.TensorShape([None]), tf.TensorShape([None]))
+  _, _, weights, _, table, metrics, _ = tf.while_loop(
+    lambda number, *rest: (number < settings.passes) & (rest[-1] > 0),
+    one_pass,
+    start,
+    shape_invariants=(*anything[:3], grows, *anything[4:]),
+    parallel_iterations=1,
+  )
+  return tuple(weights), tf.concat([metrics, [float(used)]], 0), table
+
+
+def _train(model, weights, clean, labels, pool, key, step, settings):
+  """Epochs over D and N; the weights, the number of the next step, mean loss and accuracy."""
+  x = tf.concat([clean, _to_unit(pool[0])], 0)
+  y = tf.concat([labels, pool[1]], 0)
+  count, batch = tf.shape(y)[0], 2 * settings.batch_size
+  batches = (count + batch - 1) // batch
+
+  def body(index, step, order, weights, loss_sum, correct):
+    epoch, position = index // batches, index % batches
+    order = tf.cond(
+      tf.equal(position, 0),
+      lambda: tf.random.experimental.stateless_shuffle(
+        tf.range(count), keys.fold(key, keys.ADAPTATION, step), alg=keys.ALG
+      ),
+      lambda: order,
+    )
+    rows = order[position * batch : (position + 1) * batch]
+    of_rows = tf.gather(y, rows)
+    logits, losses, gradients = training_gradient(
+      model, weights, tf.gather(x, rows), of_rows, keys.fold(key, keys.DROPOUT, step)
+    )
+    weights = sgd_step(
+      weights,
+      gradients,
+      learning_rate=settings.learning_rate,
+      gradient_clip=settings.gradient_clip,
+    )
+    last = tf.cast(tf.equal(epoch, settings.epochs - 1), tf.float32)
+    hits = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), of_rows), tf.float32)
+    loss_sum += last * tf.reduce_sum(losses)
+    correct += last * tf.reduce_sum(hits)
+    return index + 1, step + 1, order, weights, loss_sum, correct
+
+  zero = tf.constant(0.0)
+  start = (tf.constant(0), step, tf.range(count), weights, zero, zero)
+  _, step, _, weights, loss_sum, correct = tf.while_loop(
+    lambda index, *_: index < settings.epochs * batches, body, start, parallel_iterations=1
+  )
+  return tuple(weights), step, tf.stack([loss_sum, correct]) / tf.cast(count, tf.float32)
+
+
+def _to_pixels(clean: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+  """Pixels of 0 to 255, float32; the change is cut to whole ones, so that it stays in the ball."""
+  # A little more than nothing lest 3.06 - 0.06 become 2 by rounding.
+  change = (made - clean) * 255.0
+  return tf.round(clean * 255.0) + tf.sign(change) * tf.floor(tf.abs(change) + 1e-3)
+
+
+def _to_unit(pixels: tf.Tensor) -> tf.Tensor:
+  return tf.cast(pixels, tf.float32) / 255.0
+
+
+def _judge(model, weights, images, labels, batch):
+  """Losses, float32 [n], and whether the model errs, bool [n], batch by batch."""
+  count = tf.shape(labels)[0]
+
+  def body(index, losses, wrong):
+    rows = tf.range(index * batch, tf.minimum((index + 1) * batch, count))
+    logits = model.apply(weights, tf.gather(images, rows))
+    of_rows = tf.gather(labels, rows)
+    here = model.losses(logits, of_rows)
+    errs = tf.not_equal(tf.argmax(logits, 1, tf.int32), of_rows)
+    return index + 1, tf.concat([losses, here], 0), tf.concat([wrong, errs], 0)
+
+  any_number = tf.TensorShape([None])
+  _, losses, wrong = tf.while_loop(
+    lambda index, *_: index * batch < count,
+    body,
+    (tf.constant(0), tf.zeros([0]), tf.zeros([0], tf.bool)),
+    shape_invariants=(tf.TensorShape([]), any_number, any_number),
+    parallel_iterations=1,
+  )
+  return losses, wrong
+
+
+def _hashes(images: tf.Tensor) -> tf.Tensor:
+  """int64 [n]: sums of the pixels times random odd 64-bit numbers, so that equal means the same."""
+  pixels = tf.reshape(tf.cast(images, tf.int64), [tf.shape(images)[0], -1])
+  factors = tf.random.stateless_uniform(
+    [pixels.shape[1] or images.shape[1:].num_elements()],
+    tf.constant(_HASH_KEY, tf.int64),
+    None,
+    None,
+    tf.int64,
+    alg=keys.ALG,
+  )
+  return tf.reduce_sum(pixels * factors, axis=1)
+
+
+def _among(values: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+  """Whether each of `values` is one of `known`, bool [n]."""
+  ordered = tf.concat([tf.sort(known), [tf.int64.max]], 0)
+  return tf.equal(tf.gather(ordered, tf.searchsorted(ordered, values)), values)
+
+
+def _first(values: tf.Tensor) -> tf.Tensor:
+  """Whether each of `values` is the first of its kind, bool [n]."""
+  indices = tf.unique(values)[1]
+  first = tf.math.unsorted_segment_min(
+    tf.range(tf.size(values)), indices, tf.size(values)
+  )
+  return tf.equal(tf.gather(first, indices), tf.range(tf.size(values)))

@@ -1,0 +1,100 @@
+"""Iterated retraining: N by hand in numpy, its end, its limits."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.training import iterated
+from fedsafe_tff.training.adaptation import Adaptation
+from tests import small
+
+IMAGES, LABELS = small.images(17, 9)
+MODEL = small.linear()
+START = MODEL.init(keys.root(1))
+# One batch holds all: order plays no part.
+BASE = Adaptation(
+  attack="fgsm", eps=0.1, examples="iterated", epochs=3, batch_size=200, learning_rate=0.02,
+  passes=5,
+)
+
+
+def run(model=MODEL, start=START, **changes):
+  settings = dataclasses.replace(BASE, **changes)
+  return settings(
+    model, start, tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(4)
+  )
+
+
+def errs(hand, images):
+  z = images.reshape(len(images), -1) @ (hand.matrix[:, 1] - hand.matrix[:, 0])
+  return (z + hand.bias[1] - hand.bias[0] > 0) != LABELS
+
+
+def logistic(hand, x, y):
+  return hand.loss(x, y) * len(x) if len(x) else 0.0
+
+
+def test_passes_by_hand():
+  hand, clean = small.LinearByHand(START), IMAGES / 255.0
+  pool, table = {}, []
+  for _ in range(BASE.passes):
+    extra = np.array([image for image, _ in pool.values()]).reshape(-1, *small.SHAPE) / 255.0
+    x = np.concatenate([clean, extra])
+    y = np.concatenate([LABELS, [label for _, label in pool.values()]])
+    for _ in range(BASE.epochs):
+      hand.step(x, y, BASE.learning_rate)
+    change = (hand.fgsm(clean, LABELS, 0.1) - clean) * 255
+    pixels = IMAGES + np.sign(change) * np.floor(np.abs(change) + 1e-3)
+    wrong = errs(hand, pixels / 255)
+    risk = (logistic(hand, clean, LABELS) + logistic(hand, extra, y[17:])) / 17
+    attacked = np.where(wrong[:, None, None, None], pixels / 255, clean)
+    new = [i for i in np.flatnonzero(wrong) if pixels[i].tobytes() not in pool]
+    for i in new:
+      pool[pixels[i].tobytes()] = (pixels[i], LABELS[i])
+    table.append([len(new), len(pool), risk, hand.loss(attacked, LABELS)])
+    if not new:
+      break
+  weights, metrics, told = run()
+  assert table[0][0] > 0 and len(table) > 1  # the case says something
+  np.testing.assert_allclose(told[: len(table)], table, atol=2e-4)
+  assert (told[len(table):] == -1).numpy().all()
+  np.testing.assert_allclose(weights[0], hand.matrix, atol=1e-4)
+  assert metrics[2] == 17
+
+
+def test_where_nothing_is_new_it_ends_and_the_bound_holds():
+  weights, _, table = run(epochs=40, passes=30, learning_rate=0.1)
+  rows = table.numpy()[table.numpy()[:, 0] >= 0]
+  assert len(rows) < 30 and rows[-1, 0] == 0 and rows[0, 0] > 0
+  assert (np.diff(rows[:, 1]) >= 0).all()
+  assert rows[-1, 3] <= rows[-1, 2] + 1e-6  # L_A <= L_N^R
+  again, _, same = run(epochs=40, passes=30, learning_rate=0.1)
+  np.testing.assert_array_equal(table, same)
+  for left, right in zip(weights, again):
+    np.testing.assert_array_equal(left, right)
+
+
+def test_examples_stay_in_the_ball_and_in_the_pixels():
+  clean = tf.constant(IMAGES / np.float32(255))
+  for eps in (0.012, 0.0301, 3 / 255):
+    made = tf.clip_by_value(clean + eps, 0.0, 1.0)
+    pixels = iterated._to_pixels(clean, made)
+    assert (np.abs(pixels - IMAGES) <= eps * 255 + 1e-2).all()
+    np.testing.assert_array_equal(
+      pixels.numpy().max() - IMAGES.max(), np.floor(eps * 255 + 1e-3)
+    )
+
+
+def test_hashes_know_equal_from_unequal():
+  images = np.random.default_rng(0).integers(0, 256, (50, *small.SHAPE)).astype(np.uint8)
+  images[30] = images[4]
+  images[31] = images[5]
+  images[31, 0, 0, 0] ^= 1
+  hashes = iterated._hashes(tf.constant(images))
+  assert len(set(hashes.numpy().tolist())) == 49
+  np.testing.assert_array_equal(np.flatnonzero(~iterated._first(hashes).numpy()), [30])
+  known = iterated._among(hashes, hashes[:10]).numpy()
+  np.testing.assert_array_equal(np.flatnonzero(known), [*range(10), 30])
+  assert not iterated._among(hashes, hashes[:0]).numpy().any()
