@@ -22,6 +22,7 @@ from fedsafe_tff.training.upload import Upload
 
 Call = Callable[..., Any]  # invokes a TFF computation in the runtime
 Process = tff.learning.templates.LearningProcess
+_POWER = {"linear": 1, "quadratic": 2}
 
 
 def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) -> "Trainer":
@@ -238,8 +239,8 @@ def learning_rate(config: Config, round_index: int) -> float:
 def local_attack_eps(config: Config, round_index: int) -> float:
   """Perturbation of local adversarial training in a round, in pixels of [0, 1].
 
-  It grows in equal parts over the warm-up, from the first round on, and is what was asked for in
-  the rest: at least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
+  It grows over the warm-up, from the first round on, and is what was asked for in the rest: at
+  least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
   """
   if not config.trains_robustly:
     return 0.0
@@ -248,4 +249,5 @@ def local_attack_eps(config: Config, round_index: int) -> float:
   # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
   warmup = math.ceil(round(config.local_attack_warmup * config.rounds, 6))
   warmup = min(warmup, config.rounds * 3 // 4)
-  return config.local_attack_eps * min(1.0, (round_index + 1) / (warmup + 1))
+  share = min(1.0, (round_index + 1) / (warmup + 1))
+  return config.local_attack_eps * share ** _POWER[config.local_attack_warmup_shape]

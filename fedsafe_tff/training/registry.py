@@ -98,6 +98,10 @@ DEFENSES: dict[str, Defense] = {
     "client",
   ),
   "noise_only": join(["noise"], "such copies without adaptation"),
+  "combined": join(
+    ["local", "adaptation"],
+    "what we recommend: adversarial training at the clients, then adaptation at the server",
+  ),
 }
 
 

@@ -39,10 +39,17 @@ def test_local_adversarial_training_reaches_the_eps_asked_for(rounds, share):
     assert set(sizes) == {0.03}
 
 
-def local_sizes(rounds, share):
+def test_a_quadratic_warmup_is_the_linear_one_squared():
+  linear = np.array(local_sizes(10, 0.6)) / 0.03
+  quadratic = np.array(local_sizes(10, 0.6, local_attack_warmup_shape="quadratic")) / 0.03
+  np.testing.assert_allclose(quadratic, linear**2)
+  assert quadratic[-1] == 1
+
+
+def local_sizes(rounds, share, **more):
   config = Config(
     rounds=rounds, defense="local_adversarial_training", local_attack_eps=0.03,
-    local_attack_warmup=share,
+    local_attack_warmup=share, **more,
   )
   return [trainers.local_attack_eps(config, r) for r in range(rounds)]
 

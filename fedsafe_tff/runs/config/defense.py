@@ -143,6 +143,13 @@ class DefenseConfig:
     high=1.0,
     **_LOCAL,
   )
+  local_attack_warmup_shape: str = setting(
+    "linear",
+    "How it grows: linear from the first round on, or quadratic, which leaves the first rounds "
+    "almost to clean images, where a network that sees large perturbations at once learns nothing.",
+    choices=("linear", "quadratic"),
+    **_LOCAL,
+  )
   downlink_sigma: float = setting(
     0.01,
     "Standard deviation of the noise on each weight of a client's copy.",

@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -130,6 +131,39 @@ def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
   if any(argument in _HELP for argument in arguments):
     print(help_text(binary_doc, values))
     sys.exit(0)
+  config, typed = _read(arguments, values)
+  without_effect = config.inapplicable()
+  for name in sorted(typed & set(without_effect)):
+    raise UserError(f"--{name} has no effect here: it needs {without_effect[name]}")
+  _tell_what_a_baseline_lacks(config)
+  return config.normalized()
+
+
+def parse_variants(
+  arguments: Sequence[str], variants: Sequence[Mapping[str, Any]]
+) -> list[Config]:
+  """The same for several runs that differ in some settings; see `parse`.
+
+  Args:
+    arguments: The command line of all of them.
+    variants: What each has in the place of the command line's.
+
+  Raises:
+    UserError: As in `parse`; a typed flag must have an effect in one of them.
+  """
+  values = flags.FlagValues()
+  define.define_all(values)
+  config, typed = _read(arguments, values)
+  configs = [dataclasses.replace(config, **variant) for variant in variants]
+  idle = [made.inapplicable() for made in configs]
+  for name in sorted(typed):
+    if all(name in here for here in idle):
+      raise UserError(f"--{name} has no effect here: it needs {idle[0][name]}")
+  return [made.normalized() for made in configs]
+
+
+def _read(arguments: Sequence[str], values: flags.FlagValues) -> tuple[Config, set[str]]:
+  """All settings, and the names of those that were typed."""
   ordered = presets_first(arguments)
   for argument in ordered:
     if argument.startswith("-") and argument.lstrip("-").split("=")[0] == "undefok":
@@ -142,18 +176,9 @@ def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
     raise UserError(
       f"unexpected words on the command line: {' '.join(rest)}: flags are written --name=value"
     )
-  config = Config(
-    **{
-      field.name: values[field.name].value
-      for group in GROUPS
-      for field in dataclasses.fields(group)
-    }
-  )
-  without_effect = config.inapplicable()
-  for name in sorted(typed_names(arguments, values) & set(without_effect)):
-    raise UserError(f"--{name} has no effect here: it needs {without_effect[name]}")
-  _tell_what_a_baseline_lacks(config)
-  return config.normalized()
+  names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
+  config = Config(**{name: values[name].value for name in names})
+  return config, set(typed_names(arguments, values))
 
 
 def _tell_what_a_baseline_lacks(config: Config) -> None:

@@ -5,7 +5,10 @@ import pathlib
 
 import jinja2
 
-NAMES = ("report.html.jinja", "survey.html.jinja", "survey.jinja")
+NAMES = (
+  "report.html.jinja", "report_parts.jinja", "side_by_side.html.jinja", "style.jinja",
+  "survey.html.jinja", "survey.jinja",
+)  # fmt: skip
 
 
 def environment() -> jinja2.Environment:

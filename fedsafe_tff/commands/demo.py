@@ -1,0 +1,77 @@
+"""Undefended, the paper to the letter, and `combined`, on embedded data: one page beside the three.
+
+python -m experiments.demo [--run_dir=FOLDER] [--flag=value ...]
+
+Flags are those of experiments.train less --defense, and hold for all three. The same command with
+the same --run_dir goes on where it was stopped.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from fedsafe_tff.commands import main
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.flags import command_line
+
+_PRESET = "--preset=demo"
+# Folder, name on the page, defence, what it is.
+RUNS = (
+  ("undefended", "undefended", "none", "Federated training, and nothing against attacks."),
+  (
+    "paper",
+    "the paper, to the letter",
+    "distributed_noise",
+    "Algorithm 1: one adaptation at the server on adversarial examples, then an independently "
+    "noised copy for every client.",
+  ),
+  (
+    "combined",
+    "combined",
+    "combined",
+    "Adversarial training at the clients, then adaptation at the server: what we recommend.",
+  ),
+)
+
+
+def demo(arguments: Sequence[str]) -> int:
+  """Runs the three and writes the page; returns the exit code."""
+  if any(argument in ("--help", "-h") for argument in arguments):
+    print(__doc__)
+    return 0
+  for argument in arguments:
+    if argument.lstrip("-").partition("=")[0] == "defense":
+      raise UserError("--defense: the demo compares three; python -m experiments.train runs one")
+  words = [_PRESET, *arguments]
+  configs = command_line.parse_variants(words, [{"defense": run[2]} for run in RUNS])
+  folder = pathlib.Path(configs[0].run_dir or _new_folder()).expanduser()
+  from fedsafe_tff.runs.report import side_by_side
+  from fedsafe_tff.runs.report.run_folder import RunFolder
+  from fedsafe_tff.runs.report.table import summary
+  from fedsafe_tff.runs.run import Stopped, run
+
+  entries = []
+  for number, ((name, title, _, text), config) in enumerate(zip(RUNS, configs), 1):
+    print(f"{number}/{len(RUNS)}: {title}", flush=True)
+    try:
+      path = run(dataclasses.replace(config, run_dir=str(folder / name)))
+    except Stopped:
+      print(f"stopped: the same command with --run_dir={folder} continues", flush=True)
+      return 1
+    found = RunFolder.read(path)
+    print(summary(found, terminal=sys.stdout.isatty()), flush=True)
+    entries.append(side_by_side.Entry(title, text, found))
+  page = side_by_side.write(folder / "demo.html", "Three defences on embedded data", entries)
+  print(f"page: {page}")
+  return 0
+
+
+def _new_folder() -> pathlib.Path:
+  import datetime
+
+  return pathlib.Path("runs") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+if __name__ == "__main__":
+  main.run(demo)

@@ -1,0 +1,188 @@
+"""A page that puts runs side by side: accuracy under attack, who attacks best, pictures."""
+
+import base64
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import plots, style, templates
+from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
+from fedsafe_tff.runs.report.warnings import warnings
+
+_PICTURES = (("Transfer matrix", plots.transfer_heatmap), ("Examples", plots.triptych))
+_SIDES = (("self", "adversary's own copy", "-"), ("avg", "other clients' copies", "--"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """A run under the name that the page gives it.
+
+  Attributes:
+    name: In table and legend.
+    text: What it is, in a sentence; may be empty.
+    run: The run.
+  """
+
+  name: str
+  text: str
+  run: RunFolder
+
+
+def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.Path:
+  """Writes one file that needs no network.
+
+  Args:
+    path: The page.
+    title: Its heading.
+    entries: The runs, in the order of the page; each must have been evaluated.
+
+  Raises:
+    UserError: A run has no results, or no size at which all were attacked.
+  """
+  for entry in entries:
+    if not entry.run.evaluation.get("results"):
+      raise UserError(f"{entry.run.path} has no evaluation yet: let it finish first")
+  sizes = _common_sizes(entries)
+  page = templates.environment().get_template("side_by_side.html.jinja").render(
+    title=title,
+    headings=_headings(sizes),
+    rows=[_row(entry, sizes) for entry in entries],
+    entries=[
+      {
+        "name": entry.name,
+        "text": entry.text,
+        "warnings": warnings(entry.run.evaluation),
+        "report": _relative(entry.run.path / "report.html", path.parent),
+        "pictures": [
+          {"alt": f"{what}: {entry.name}", "data": _encoded(picture)}
+          for what, draw in _PICTURES
+          if (picture := draw(entry.run)) is not None
+        ],
+      }
+      for entry in entries
+    ],
+    curves=_curves(entries),
+    suites=sorted({str(entry.run.evaluation.get("evaluation", "paper")) for entry in entries}),
+    images=sorted({entry.run.evaluation.get("attacked_images") or 0 for entry in entries}),
+  )
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with atomic_path(path) as temporary:
+    temporary.write_text(page, encoding="utf-8")
+  return path
+
+
+def names(runs: Sequence[RunFolder]) -> list[str]:
+  """Names of runs that differ: their titles, with the folder where two are alike."""
+  titles = [run.title() for run in runs]
+  return [
+    title if titles.count(title) == 1 else f"{title} ({run.path.name})"
+    for title, run in zip(titles, runs)
+  ]
+
+
+def worst_rows(evaluation: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:
+  """By size what all attackers get together, or the worst of the paper's attacks."""
+  results = evaluation["results"]
+  last = results[-1].get("attacker", OWN_COPY)
+  found: dict[float, Mapping[str, Any]] = {}
+  for row in results:
+    before = found.get(row["eps"])
+    if row.get("attacker", OWN_COPY) != last:
+      continue
+    if before is None or row["asr_self"] > before["asr_self"]:
+      found[row["eps"]] = row
+  return found
+
+
+def strongest(evaluation: Mapping[str, Any], eps: float, side: str) -> str:
+  """The attack that changes most labels of a side at a size, with its attacker."""
+  rows = [r for r in evaluation.get("trials") or evaluation["results"] if r["eps"] == eps]
+  rows = [r for r in rows if r.get(f"asr_{side}") is not None]
+  if not rows:
+    return "-"
+  best = max(rows, key=lambda row: row[f"asr_{side}"])
+  who = best.get("attacker", OWN_COPY)
+  return best["attack"] if who == OWN_COPY else f"{best['attack']}, {who}"
+
+
+def _common_sizes(entries: Sequence[Entry]) -> list[float]:
+  common = set.intersection(*(set(worst_rows(entry.run.evaluation)) for entry in entries))
+  if not common:
+    raise UserError("these runs were attacked at no common size: give them one --attack_eps")
+  return sorted(common)
+
+
+def _headings(sizes: Sequence[float]) -> list[str]:
+  return [
+    "defence", "clean accuracy, global / copies",
+    *(f"{what}, eps {eps:g}" for eps in sizes for what in ("robust accuracy self / avg",
+                                                          "ASR self / avg")),
+    "strongest attack", "seconds",
+  ]  # fmt: skip
+
+
+def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
+  evaluation = entry.run.evaluation
+  copies = evaluation.get("clean_accuracy_clients") or []
+  rows = worst_rows(evaluation)
+  cells = [entry.name, _pair(evaluation.get("clean_accuracy_global"), _mean(copies))]
+  for eps in sizes:
+    row = rows[eps]
+    for name in ("attack_accuracy", "asr"):
+      cells.append(_pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
+  cells.append(strongest(evaluation, sizes[-1], "self"))
+  seconds = entry.run.manifest.get("seconds_of_last_session")
+  return [*cells, "-" if seconds is None else f"{seconds:.0f}"]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+  return sum(values) / len(values) if values else None
+
+
+def _pair(left: float | None, right: float | None) -> str:
+  return " / ".join("-" if value is None else f"{value:.3f}" for value in (left, right))
+
+
+def _curves(entries: Sequence[Entry]) -> str:
+  """Accuracy of what clients use against the size of the perturbation, as a PNG in base64."""
+  figure = style.new_figure(9.0, 4.6)
+  axes = style.subplots(figure, 1, 2, sharey=True)[0]
+  for axis, (side, title, line) in zip(axes, _SIDES):
+    for entry, color in zip(entries, style.COLORS * len(entries)):
+      evaluation = entry.run.evaluation
+      clean = _mean(evaluation.get("clean_accuracy_clients") or [])
+      points = [] if clean is None else [(0.0, clean)]
+      name = f"attack_accuracy_{side}"
+      points += [
+        (eps, row[name]) for eps, row in sorted(worst_rows(evaluation).items())
+        if row.get(name) is not None
+      ]  # fmt: skip
+      if points:
+        axis.plot(*zip(*points), color=color, linestyle=line, marker="o", label=entry.name)
+    axis.set_title(f"attacks on the {title}", fontsize=10)
+    axis.set_xlabel("eps (pixels of [0, 1])")
+    majority = entries[0].run.evaluation.get("majority_class")
+    if majority is not None:
+      axis.axhline(majority, color="#444444", linestyle=":", label="majority class")
+    axis.set_ylim(-0.03, 1.03)
+  axes[0].set_ylabel("accuracy under the worst attack")
+  handles, labels = axes[0].get_legend_handles_labels()
+  figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4)
+  with tempfile.TemporaryDirectory() as folder:
+    return _encoded(style.save(figure, pathlib.Path(folder) / "curves.png"))
+
+
+def _encoded(picture: pathlib.Path) -> str:
+  return base64.b64encode(picture.read_bytes()).decode()
+
+
+def _relative(file: pathlib.Path, folder: pathlib.Path) -> str:
+  """The way from the page to a report, for a link; its file name alone would lead nowhere."""
+  try:
+    return file.resolve().relative_to(folder.resolve()).as_posix()
+  except ValueError:
+    return file.resolve().as_uri()

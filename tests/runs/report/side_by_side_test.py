@@ -1,0 +1,70 @@
+import re
+
+import pytest
+
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import side_by_side
+from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.side_by_side import Entry
+from tests.runs.report import synthetic
+
+
+def result(eps, robust, asr, attack="pgd", attacker="own_copy"):
+  return {
+    "attacker": attacker, "attack": attack, "eps": eps, "asr_self": asr, "asr_avg": asr / 2,
+    "attack_accuracy_self": robust, "attack_accuracy_avg": robust + 0.05,
+  }  # fmt: skip
+
+
+def entry(tmp_path, name, evaluation):
+  folder = synthetic.finished(tmp_path / name)
+  run = RunFolder.read(folder)
+  run.evaluation.clear()
+  run.evaluation.update(
+    {"evaluation": "strong", "clean_accuracy_global": 0.9, "clean_accuracy_clients": [0.8, 0.9],
+     "majority_class": 0.6, "attacked_images": 60} | evaluation
+  )  # fmt: skip
+  return Entry(name, f"What {name} is.", run)
+
+
+def cells(page):
+  rows = re.findall(r"<tr>(.*?)</tr>", page.read_text(), re.DOTALL)
+  return [re.findall(r"<td>(.*?)</td>", row) for row in rows if "<td>" in row]
+
+
+def test_the_worst_of_all_attackers_and_who_it_is(tmp_path):
+  strong = {
+    "results": [result(0.01, 0.7, 0.2), result(0.01, 0.5, 0.4, "worst of 2", "worst")],
+    "trials": [
+      result(0.01, 0.7, 0.2, "pgd"), result(0.01, 0.6, 0.3, "mi", "noise_ensemble"),
+    ],
+  }
+  weak = {"results": [result(0.01, 0.3, 0.6), result(0.01, 0.2, 0.7, "fgsm")]}
+  page = side_by_side.write(
+    tmp_path / "page.html", "Two <runs>",
+    [entry(tmp_path, "one", strong), entry(tmp_path, "two", weak)],
+  )
+  first, second = cells(page)
+  assert first[:4] == ["one", "0.900 / 0.850", "0.500 / 0.550", "0.400 / 0.200"]
+  assert first[4] == "mi, noise_ensemble"
+  assert second[2:5] == ["0.200 / 0.250", "0.700 / 0.350", "fgsm"]
+  text = page.read_text()
+  assert "Two &lt;runs&gt;" in text and "What two is." in text
+  assert 'href="one/report.html"' in text
+  assert not re.search(r"(src|href)=\"http", text)  # needs no network
+
+
+def test_a_size_that_one_lacks_has_no_column(tmp_path):
+  both = {"results": [result(0.01, 0.7, 0.2), result(0.02, 0.6, 0.3)]}
+  one = {"results": [result(0.02, 0.7, 0.2)]}
+  page = side_by_side.write(
+    tmp_path / "page.html", "x", [entry(tmp_path, "a", both), entry(tmp_path, "b", one)]
+  )
+  assert "eps 0.02" in page.read_text() and "eps 0.01<" not in page.read_text()
+  other = {"results": [result(0.03, 0.7, 0.2)]}
+  with pytest.raises(UserError, match="no common size"):
+    side_by_side.write(
+      tmp_path / "page.html", "x", [entry(tmp_path, "c", both), entry(tmp_path, "d", other)]
+    )
+  with pytest.raises(UserError, match="no evaluation yet"):
+    side_by_side.write(tmp_path / "page.html", "x", [entry(tmp_path, "e", {"results": []})])
