@@ -52,7 +52,8 @@ class Cache:
   def training(self, config: Config) -> pathlib.Path:
     """Folder of the training that `config` needs."""
     trainings = self.folder / "trainings"
-    inputs = self.known(config)
+    # A user's defence is a part of what is known only as far as the training has it.
+    inputs = self.known(identity.training_config(config))
     if inputs is not None:
       wanted = trainings / identity.training_name(config, inputs)
     else:
@@ -111,7 +112,7 @@ class Cache:
         f"{folder} was trained with other defaults than this version has: delete it, or give "
         "another --cache"
       )
-    if not self._same_inputs(config, manifest):
+    if not self._same_inputs(identity.training_config(config), manifest):
       raise UserError(
         f"{folder} was trained on other images or with another model than those there now: delete "
         "it, or give another --cache"
@@ -133,7 +134,7 @@ class Cache:
     return (
       bool(stored)
       and identity.agrees(stage, stored["config"])
-      and self._same_inputs(config, stored)
+      and self._same_inputs(stage, stored)
     )
 
   def find_evaluation(self, config: Config, eps: float) -> dict[str, Any] | None:

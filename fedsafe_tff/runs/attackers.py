@@ -11,13 +11,13 @@ from fedsafe_tff import keys
 from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attackers.black_box import BlackBox
 from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, OwnCopy, RoundHistory
-from fedsafe_tff.attackers.makers import LocalUpdate, Surrogate
+from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
 from fedsafe_tff.evaluation.suites import Suite
-from fedsafe_tff.runs import alone, trials
+from fedsafe_tff.runs import alone, defenses, trials
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 
@@ -90,9 +90,15 @@ class Attackers:
       found["surrogate"] = Surrogate(alone.surrogate(config, self._prepared))
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
-    found["imitation"] = _ONE_MODEL if one_model else "noise_ensemble imitates copies by noise"
+    found["imitation"] = _ONE_MODEL if one_model else self._imitation()
     found["black_box"] = BlackBox("scores")
     return found
+
+  def _imitation(self) -> Attacker | str:
+    if not self._trains:
+      return "there are no clients with images of their own"
+    make = defenses.imitation(self._config, self._prepared, self._sigma)
+    return "noise_ensemble imitates copies by noise" if make is None else Imitation(make)
 
   def _rounds(self) -> list:
     """The copies, and as many as further rounds would give out of the same global model."""
@@ -127,6 +133,7 @@ class Attackers:
       "noise_ensemble": _DRAWS,
       "colluding_ensemble": max(2, self._config.attack_colluders),
       "round_history": 1 + len(self._history),
+      "imitation": 1 + Imitation.count,
     }
     labels = self._config.attack_labels
     return trials.of_suite(suite, there, sizes, labels, models), left_out
