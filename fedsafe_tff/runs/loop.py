@@ -22,7 +22,7 @@ from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.progress import Progress
 from fedsafe_tff.runs.trainers import Trainer, learning_rate
 from fedsafe_tff.runtime.signals import StopRequest
-from fedsafe_tff.training import adaptation, local
+from fedsafe_tff.training import adaptation, iterated, local
 
 
 class Diverged(UserError):
@@ -104,6 +104,10 @@ def train(
     progress.note(f"continuing after round {done} of {config.rounds}")
   metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
   clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
+  passes_table = None
+  if config.adapts and config.adaptation_examples == "iterated":
+    columns = ("round", "pass", *iterated.PASSES)
+    passes_table = run_dir_lib.CsvTable(path / "adaptation.csv", columns, keep_rounds=done)
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   validation = prepared.images("validation")
   with _disk_errors(path / "tensorboard"):
@@ -127,10 +131,28 @@ def train(
     metrics_table.append([row])
     run_dir_lib.write_json(path / "privacy.json", noise.facts(number, config.rounds))
     clients_table.append(_client_rows(outcome["clients"], number))
+    if passes_table is not None:
+      told = enumerate(outcome["passes"], 1)
+      passes_table.append([{"round": number, "pass": index} | row for index, row in told])
+      _note_passes(outcome["passes"], config, progress)
     _write_events(events, row, number)
     checkpoints.save(state, number)
     progress.round(number, row)
   return state
+
+
+def _note_passes(passes: list[dict[str, float]], config: Config, progress: Progress) -> None:
+  """Says whether an iterated adaptation came to its end, without which its bound does not hold."""
+  if not passes:
+    return
+  new = [int(row["new_examples"]) for row in passes]
+  end = (
+    "none was new at the end"
+    if new[-1] == 0
+    else f"it had not ended at --adaptation_passes={config.adaptation_passes}, and the bound of "
+    "Eq. 10 does not hold"
+  )
+  progress.note(f"iterated adaptation: {', '.join(map(str, new))} new examples by pass; {end}")
 
 
 def earlier_models(

@@ -4,6 +4,7 @@ The number of logical CPU devices must be set before TensorFlow starts, hence a 
 `rounds.py FOLDER` reads the shards of `tests/small.py` from FOLDER and writes FOLDER/device.pickle.
 """
 
+import dataclasses
 import pathlib
 import pickle
 import sys
@@ -21,6 +22,8 @@ from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.training import schedules
 from fedsafe_tff.training.adaptation import Adaptation
 from fedsafe_tff.training.copies import Noise
+from fedsafe_tff.training.gradients import Adversarial
+from fedsafe_tff.training.healed import Healed
 from fedsafe_tff.training.upload import Upload
 from tests import small
 
@@ -45,7 +48,9 @@ def shards(store):
   return Shards(small.read_shards(store), batch_size=8, augment=("flip",))
 
 
-def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **settings):
+def build(
+  store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, copies=None, **settings
+):
   """Algorithm 1 with noise both ways."""
   return build_fed_safe(
     model,
@@ -55,7 +60,7 @@ def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **s
     model_aggregator=aggregation.build_aggregator(
       aggregator, clip_norm=1.0, noise_multiplier=1e-5, clients_per_round=len(CLIENTS)
     ),
-    copies=Noise(SIGMA),
+    copies=copies or Noise(SIGMA),
     copies_in_rounds=True,
     downlink=downlink,
     seed=5,
@@ -65,19 +70,27 @@ def build(store, model, *, aggregator="mean", downlink="map", clip_norm=0.0, **s
 
 
 def network(call, store, downlink="map", rounds=3):
-  """A network with convolution, pooling and dropout, and every stage.
+  """A network with convolution, pooling and dropout, every stage, and the costliest of its parts.
 
   Returns:
     State and metrics after the last round, which adapts; the same after adapting once more, in a
     call without clients; the clients' copies.
   """
+  model = small.net()
+  settings = Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8)
+
+  def data():
+    return read_named(store.directory, SERVER, small.SHAPE)
+
   process = build(
     store,
-    small.net(),
+    model,
     downlink=downlink,
     clip_norm=1.0,
-    adaptation=Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8),
-    adaptation_data=lambda: read_named(store.directory, SERVER, small.SHAPE),
+    gradient=Adversarial(0.03, 2, loss="trades", weight_sigma=0.01),
+    copies=Healed(model, settings, data, SIGMA),
+    adaptation=dataclasses.replace(settings, examples="iterated", passes=3),
+    adaptation_data=data,
     adapt_when=schedules.every(rounds),
   )
   state = call(process.initialize)

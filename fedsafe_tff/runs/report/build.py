@@ -39,6 +39,12 @@ _PLOTS = (
     "Learning curves",
     "Loss and accuracy of the clients' training and of the global model on validation images.",
   ),
+  (
+    plots.adaptation_passes,
+    "Iterated adaptation",
+    "What each pass finds that is new. Only where the last one finds nothing does the retraining "
+    "risk bound the adversarial risk (Eq. 8 to 10).",
+  ),
   (plots.client_labels, "Label distribution over the clients", "Training images of each client."),
 )
 

@@ -37,6 +37,31 @@ def learning_curves(run: RunFolder) -> pathlib.Path | None:
   return style.save(figure, run.path / "plots" / "learning_curves.png")
 
 
+def adaptation_passes(run: RunFolder) -> pathlib.Path | None:
+  """New examples per pass of the last iterated adaptation, and the two risks of the proof."""
+  if not run.passes:
+    return None
+  last = max(row["round"] for row in run.passes)
+  rows = [row for row in run.passes if row["round"] == last]
+  numbers = [row["pass"] for row in rows]
+  figure = style.new_figure(9, 3.4)
+  left, right = style.subplots(figure, 1, 2)[0]
+  left.bar(numbers, [row["new_examples"] for row in rows], color=style.COLORS[0])
+  left.set_ylabel("new adversarial examples")
+  for (name, label), color in zip(
+    (("retraining_risk", "$L_N^R$: images and examples so far"),
+     ("adversarial_risk", "$L_A$: images after the attack")), style.COLORS
+  ):  # fmt: skip
+    right.plot(numbers, [row[name] for row in rows], color=color, label=label, marker="o")
+  right.set_ylabel("summed loss / images (nats)")
+  right.set_ylim(bottom=0)
+  right.legend(fontsize=8)
+  for axis in (left, right):
+    axis.set_xlabel("pass")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+  return style.save(figure, run.path / "plots" / "adaptation_passes.png")
+
+
 def client_labels(run: RunFolder) -> pathlib.Path | None:
   """How many images of each class each client holds."""
   if not run.partition:

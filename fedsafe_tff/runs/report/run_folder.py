@@ -31,6 +31,7 @@ class RunFolder:
     transfer: A row per attack, size, adversary and victim.
     examples: Arrays of Figure 1.
     again: Results of later attacks on the run, by the folder's name below `attacks/`.
+    passes: A row per pass of an iterated adaptation.
   """
 
   path: pathlib.Path
@@ -43,6 +44,7 @@ class RunFolder:
   transfer: list[Row]
   examples: dict[str, np.ndarray]
   again: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+  passes: list[Row] = dataclasses.field(default_factory=list)
 
   @classmethod
   def read(cls, path: str | pathlib.Path) -> "RunFolder":
@@ -72,6 +74,7 @@ class RunFolder:
         file.parent.name: _read_json(file)
         for file in sorted((path / "attacks").glob("*/evaluation.json"))
       },
+      passes=_read_csv(path / "adaptation.csv"),
     )
 
   def title(self) -> str:
