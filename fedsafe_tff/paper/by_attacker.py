@@ -152,7 +152,8 @@ def _left_out(rows: Sequence[Row]) -> str:
     f"- left out: {attacker} ({reason}), for {', '.join(methods)}\n"
     for (attacker, reason), methods in found.items()
   ]
-  return "".join(lines) or "- no attacker was left out\n"
+  told = {f"- {name}: {text}\n": None for row in rows for name, text in row["notes"].items()}
+  return "".join([*(lines or ["- no attacker was left out\n"]), *told])
 
 
 def _masking(rows: Sequence[Row]) -> str:

@@ -28,6 +28,9 @@ from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.runs.config import Config
 
+# What a suite's evaluation tells besides numbers.
+ABOUT_ATTACKERS = ("left_out", "notes", "masking")
+
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
@@ -214,7 +217,8 @@ class Cache:
   def attacker_rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """As `rows`, with a row for each attacker of a suite; all of them together stand last.
 
-    `left_out` says which attackers there were not, and why.
+    They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
+    masked.
     """
     rows = []
     for cell in cells:
@@ -224,7 +228,7 @@ class Cache:
         found = self.find_evaluation(cell.config, eps)
         for result in (found or {}).get("results", []):
           row = self._row(cell, name, eps, {**found, "result": result})
-          rows.append(row | {"left_out": found["left_out"], "masking": found["masking"]})
+          rows.append(row | {name: found[name] for name in ABOUT_ATTACKERS})
     return rows
 
   def _row(self, cell: Cell, name: float, eps: float, found: dict[str, Any]) -> dict[str, Any]:
