@@ -48,6 +48,7 @@ def craft_counted(
   *,
   eps: tf.Tensor | None = None,
   step_size: tf.Tensor | None = None,
+  steps: tf.Tensor | None = None,
   access: str = "gradients",
 ) -> Crafted:
   """Makes adversarial images and counts the queries.
@@ -60,6 +61,7 @@ def craft_counted(
     key: int64 [2], for whatever is drawn.
     eps: Overrides the spec's eps, so that one compiled function serves many sizes.
     step_size: Overrides the spec's step.
+    steps: Overrides the spec's steps, for an attack with `any_steps`; int32.
     access: What an attack of the Adversarial Robustness Toolbox gets to see of the models, one of
       `registry.ACCESS`; where not gradients, it counts its queries.
 
@@ -77,6 +79,8 @@ def craft_counted(
   arguments = spec.arguments()
   if "step_size" in attack.fields:
     arguments["step_size"] = spec.effective_step_size if step_size is None else step_size
+  if steps is not None:
+    arguments["steps"] = steps
   eps = spec.eps if eps is None else eps
   made = attack.function(models, x, y, eps=eps, key=key, **arguments)
   return Crafted(*made) if isinstance(made, tuple) else Crafted(made)

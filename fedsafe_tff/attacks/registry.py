@@ -28,12 +28,14 @@ class Attack:
     needs: What it must see of a model, one of `ACCESS`.
     iterates: Whether it takes steps, for flags, which are read without the import.
     followed: Whether `evaluation.worst_case` can follow it step by step.
+    any_steps: Whether its `steps` may be a tensor, so that one graph serves every number of them.
   """
 
   given: Callable[..., Any]
   needs: str = "gradients"
   iterates: bool = True
   followed: bool = False
+  any_steps: bool = False
 
   @functools.cached_property
   def function(self) -> Callable[..., Any]:
@@ -66,11 +68,11 @@ class Attack:
 
 ATTACKS: dict[str, Attack] = {
   "fgsm": Attack(lazy.Member("fedsafe_tff.attacks.fgsm", "fgsm"), iterates=False, followed=True),
-  "pgd": Attack(lazy.Member("fedsafe_tff.attacks.pgd", "pgd"), followed=True),
-  "mi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "mi_fgsm")),
-  "ni_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "ni_fgsm")),
-  "di_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "di_fgsm")),
-  "vmi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "vmi_fgsm")),
+  "pgd": Attack(lazy.Member("fedsafe_tff.attacks.pgd", "pgd"), followed=True, any_steps=True),
+  "mi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "mi_fgsm"), any_steps=True),
+  "ni_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "ni_fgsm"), any_steps=True),
+  "di_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "di_fgsm"), any_steps=True),
+  "vmi_fgsm": Attack(lazy.Member("fedsafe_tff.attacks.momentum", "vmi_fgsm"), any_steps=True),
   "apgd": Attack(lazy.Member("fedsafe_tff.attacks.apgd", "apgd")),
   "square": Attack(lazy.Member("fedsafe_tff.attacks.square", "square"), needs="scores"),
 }

@@ -13,11 +13,7 @@ class Scorer:
 
   def __init__(self, model: FunctionalModel, batch_size: int = 64):
     self._batch_size = batch_size
-    images = tf.TensorSpec([None, *model.input_shape], tf.float32)
-    self._logits = tf.function(
-      lambda weights, x: model.apply(weights, x),
-      input_signature=[model.weight_specs(), images],
-    )
+    self._logits = model.compiled_logits()
 
   def logits(self, weights: Sequence[tf.Tensor], images: np.ndarray) -> np.ndarray:
     """Logits, float32 [n, classes], of uint8 images or float32 images in [0, 1]."""

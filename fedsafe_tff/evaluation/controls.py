@@ -37,18 +37,13 @@ class Controls:
     self._key, self._batch_size = key, batch_size
     self._scorer = Scorer(model, batch_size)
 
-    @tf.function(
-      input_signature=[
-        model.weight_specs(),
-        tf.TensorSpec([None, *model.input_shape], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-      ]
-    )
     def all_zero(weights, x, y):
       gradient = input_gradient(lambda inputs: model.apply(weights, inputs), x, y)
       return tf.reduce_all(tf.equal(gradient, 0.0), axis=[1, 2, 3])
 
-    self._all_zero = all_zero
+    images = tf.TensorSpec([None, *model.input_shape], tf.float32)
+    signature = [model.weight_specs(), images, tf.TensorSpec([None], tf.int32)]
+    self._all_zero = model.compiled("zero gradients", all_zero, signature)
 
   def noise_flips(
     self, weights: Sequence[tf.Tensor], clean: np.ndarray, eps: float, stream: int
@@ -65,6 +60,7 @@ class Controls:
 
   def zero_gradients(self, weights: Sequence[tf.Tensor]) -> np.ndarray:
     """Whether the gradient of the cross-entropy is zero at every pixel; bool [n]."""
+    weights = tuple(tf.convert_to_tensor(w) for w in weights)
     parts = []
     for start in range(0, len(self._images), self._batch_size):
       rows = slice(start, start + self._batch_size)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.attackers.holding import Holding
 from fedsafe_tff.attacks.craft import Crafted, craft_counted
-from fedsafe_tff.attacks.ensemble import Ensemble
+from fedsafe_tff.attacks.ensemble import Ensemble, Redraw
 from fedsafe_tff.attacks.registry import ACCESS, ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
@@ -18,7 +18,7 @@ from fedsafe_tff.models.functional import FunctionalModel
 
 
 class Crafter:
-  """Compiles every kind of attack once; sizes, steps, weights and keys are arguments."""
+  """Every kind of attack is compiled once for a model; sizes, weights and keys are arguments."""
 
   def __init__(
     self,
@@ -43,7 +43,6 @@ class Crafter:
     self._labels = np.asarray(labels, np.int32)
     self._key = key
     self._batch_size = batch_size
-    self._compiled: dict[tuple, Callable] = {}
 
   def craft(self, held: Holding, spec: AttackSpec) -> tuple[np.ndarray, np.ndarray | None]:
     """Attacks all images.
@@ -81,64 +80,69 @@ class Crafter:
     return [slice(start, start + self._batch_size) for start in starts]
 
   def _graph(self, model, held: Holding, spec: AttackSpec) -> Callable[..., Crafted]:
-    """One compiled function per kind of attack; eps and step are arguments of it."""
+    """One graph per kind of attack and model; eps, step and steps are arguments of it."""
+    any_steps = ATTACKS[spec.name].any_steps
     kind = dataclasses.replace(spec, eps=0.0, step_size=0.0)
+    if any_steps:
+      kind = dataclasses.replace(kind, steps=1)
     single = len(held.models) == 1 and held.redraw is None
-    form = (kind, id(model), single or (held.redraw, held.draws))
-    if form not in self._compiled:
+    redraw, draws = held.redraw, held.draws
 
-      def attack(weights, x, y, eps, step_size, key) -> Crafted:
-        models = _models(model, weights, held)
-        return craft_counted(models, x, y, kind, key, eps=eps, step_size=step_size)
+    def attack(weights, x, y, eps, step_size, steps, key) -> Crafted:
+      given = {"eps": eps, "step_size": step_size, "steps": steps if any_steps else None}
+      return craft_counted(_models(model, weights, single, redraw, draws), x, y, kind, key, **given)
 
-      specs = model.weight_specs()
-      if not single:
-        specs = tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in specs)
-      self._compiled[form] = tf.function(
-        attack,
-        input_signature=[
-          specs,
-          tf.TensorSpec([None, *model.input_shape], tf.float32),
-          tf.TensorSpec([None], tf.int32),
-          tf.TensorSpec([], tf.float32),
-          tf.TensorSpec([], tf.float32),
-          keys.SPEC,
-        ],
-      )
-    weights = tuple(held.models[0]) if single else _stacked(held.models)
-    eps, step_size = (tf.constant(v, tf.float32) for v in (spec.eps, spec.effective_step_size))
-    compiled = self._compiled[form]
-    return lambda x, y, key: compiled(weights, x, y, eps, step_size, key)
+    specs = model.weight_specs()
+    if not single:
+      specs = tuple(tf.TensorSpec([None, *s.shape], s.dtype) for s in specs)
+    compiled = model.compiled(
+      ("attack", kind, single or (redraw, draws)),
+      attack,
+      [
+        specs,
+        tf.TensorSpec([None, *model.input_shape], tf.float32),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([], tf.float32),
+        tf.TensorSpec([], tf.float32),
+        tf.TensorSpec([], tf.int32),
+        keys.SPEC,
+      ],
+    )
+    weights = _only(held.models) if single else _stacked(held.models)
+    numbers = (
+      tf.constant(spec.eps, tf.float32),
+      tf.constant(spec.effective_step_size, tf.float32),
+      tf.constant(spec.steps, tf.int32),
+    )
+    return lambda x, y, key: compiled(weights, x, y, *numbers, key)
 
   def _eager(self, model, held: Holding, spec: AttackSpec) -> Callable[..., Crafted]:
     if len(held.models) == 1 and held.redraw is None:
-      form = ("logits", id(model))
-      if form not in self._compiled:
-        images = tf.TensorSpec([None, *model.input_shape], tf.float32)
-        self._compiled[form] = tf.function(
-          lambda weights, images: model.apply(weights, images),
-          input_signature=[model.weight_specs(), images],
-        )
-      logits, weights = self._compiled[form], tuple(held.models[0])
+      logits = model.compiled_logits()
+      weights = _only(held.models)
 
       def models(images):
         return logits(weights, images)
     else:
-      models = _models(model, _stacked(held.models), held)
+      models = _models(model, _stacked(held.models), False, held.redraw, held.draws)
     return lambda x, y, key: craft_counted(models, x, y, spec, key, access=held.access)
 
 
-def _models(model: FunctionalModel, weights, held: Holding):
+def _models(model: FunctionalModel, weights, single: bool, redraw: Redraw | None, draws: int):
   """What an attack climbs: a logits function, or several models as one."""
-  if len(held.models) == 1 and held.redraw is None:
+  if single:
     return lambda images: model.apply(weights, images)
   return Ensemble(
     lambda weights, images: model.apply(weights, images),
     weights,
     model.num_classes,
-    held.redraw,
-    held.draws if held.redraw is not None else 1,
+    redraw,
+    draws if redraw is not None else 1,
   )
+
+
+def _only(models: Sequence) -> tuple[tf.Tensor, ...]:
+  return tuple(tf.convert_to_tensor(weight) for weight in models[0])
 
 
 def _stacked(models: Sequence) -> tuple[tf.Tensor, ...]:

@@ -56,26 +56,23 @@ class WorstCase:
     self._clean = [self._scorer.predict(copy, images) for copy in self._copies]
     self._same_as = first_equal(self._copies)
     self._model = model
-    self._steps: dict[tuple[str, str], Callable] = {}
     self.gradients = 0  # computed so far, of single images
 
   def _step(self, loss: str, norm: str) -> Callable:
     """A step of a loss in a norm, compiled once."""
-    if (loss, norm) not in self._steps:
-      model = self._model
-      pixels = tf.TensorSpec([None, *model.input_shape], tf.float32)
-      labels, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)
+    model = self._model
+    pixels = tf.TensorSpec([None, *model.input_shape], tf.float32)
+    labels, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)
 
-      @tf.function(input_signature=[model.weight_specs(), pixels, pixels, labels, number, number])
-      def step(weights, x, current, y, eps, step_size):
-        logits, gradient = logits_and_gradient(
-          lambda v: model.apply(weights, v), current, y, LOSSES[loss]
-        )
-        moved = pgd.ascend(x, current, gradient, eps=eps, step_size=step_size, norm=norm)
-        return tf.argmax(logits, 1, tf.int32), moved
+    def step(weights, x, current, y, eps, step_size):
+      logits, gradient = logits_and_gradient(
+        lambda v: model.apply(weights, v), current, y, LOSSES[loss]
+      )
+      moved = pgd.ascend(x, current, gradient, eps=eps, step_size=step_size, norm=norm)
+      return tf.argmax(logits, 1, tf.int32), moved
 
-      self._steps[loss, norm] = step
-    return self._steps[loss, norm]
+    signature = [model.weight_specs(), pixels, pixels, labels, number, number]
+    return model.compiled(("step", loss, norm), step, signature)
 
   def attack(self, specs: Sequence[AttackSpec]) -> dict[str, float | str | None]:
     """The entry of the attacks, all of one size, in `evaluation.json`; see `flipped`."""

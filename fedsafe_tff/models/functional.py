@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,34 @@ class FunctionalModel:
   def weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     """Shapes and dtypes of the weights, without computing them."""
     return self._weight_specs
+
+  def compiled(
+    self, form: Hashable, function: Callable[..., Any], signature: Sequence[Any]
+  ) -> Callable[..., Any]:
+    """A function of this model as one graph, traced once: whoever names the form gets it.
+
+    A `tf.function` would be traced by every evaluator anew, and TensorFlow warn of that.
+
+    Args:
+      form: What tells it from other functions of this model.
+      function: Of tensors to tensors. It is kept as long as the model is, with what it holds.
+      signature: `tf.TensorSpec`s of its arguments; the graph takes tensors alone.
+    """
+    if form not in self._graphs:
+      traced = tf.function(function, input_signature=signature)
+      self._graphs[form] = traced.get_concrete_function()
+    return self._graphs[form]
+
+  def compiled_logits(self) -> Callable[[Weights, tf.Tensor], tf.Tensor]:
+    """`apply` without dropout as one graph, of tensors."""
+    images = tf.TensorSpec([None, *self.input_shape], tf.float32)
+    return self.compiled(
+      "logits", lambda weights, x: self.apply(weights, x), [self.weight_specs(), images]
+    )
+
+  @functools.cached_property
+  def _graphs(self) -> dict[Hashable, Callable[..., Any]]:
+    return {}
 
   @functools.cached_property
   def _weight_specs(self) -> tuple[tf.TensorSpec, ...]:

@@ -1,16 +1,10 @@
 """From the name of a model to the model."""
 
-import importlib
-import importlib.util
-import inspect
-import pathlib
-import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedsafe_tff import lazy
-from fedsafe_tff.errors import UserError
+from fedsafe_tff import lazy, users_code
 
 # Name to a function of (input_shape, num_classes) and of those settings of `build_model` that it
 # takes. It is imported on first use, so that flags know the names without TensorFlow.
@@ -107,32 +101,10 @@ def load_function(name: str) -> tuple[types.ModuleType, Callable[..., Any]]:
   Raises:
     UserError: Whatever the module raises while it is loaded, in one line.
   """
-  source, _, function_name = name.rpartition(":")
-  try:
-    if source.endswith(".py"):
-      module = _module_of(pathlib.Path(source))
-    else:
-      module = importlib.import_module(source)
-    build = getattr(module, function_name)
-    inspect.signature(build).bind((8, 8, 1), 2)
-  except Exception as error:
-    said = " ".join(str(error).split()) or type(error).__name__
-    raise UserError(
-      f"--model={name} can't be loaded ({said}): give {', '.join(MODELS)}, an importable "
-      "package.module:function or PATH/file.py:function, where function takes (input_shape, "
-      "num_classes)"
-    ) from None
-  return module, build
-
-
-def _module_of(path: pathlib.Path) -> types.ModuleType:
-  """Runs a Python file as a module; it may import its neighbours."""
-  path = path.expanduser().resolve()
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  sys.path.insert(0, str(path.parent))
-  try:
-    spec.loader.exec_module(module)
-  finally:
-    sys.path.remove(str(path.parent))
-  return module
+  return users_code.load_function(
+    name,
+    flag="model",
+    choices=", ".join(MODELS),
+    takes="(input_shape, num_classes)",
+    arguments=((8, 8, 1), 2),
+  )

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from fedsafe_tff.paper import leak, robustness_claims, statistics
-from fedsafe_tff.paper.cells import METHODS, Cell, make_cell
+from fedsafe_tff.paper.cells import Cell, make_cell, method_name
 from fedsafe_tff.paper.claim import DEFENDED, DEFINITION
 from fedsafe_tff.paper.report import Report, Section, overview, write_tables
 from fedsafe_tff.paper.request import Request
@@ -84,7 +84,7 @@ def _changed(results: Results, folder: pathlib.Path) -> Section:
       rows.append(
         [
           cell["task"],
-          METHODS[cell["method"]][0],
+          method_name(cell["method"]),
           f"{cell['eps']:g}",
           cell["against"],
           cell["metric"],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fedsafe_tff.paper import paper
-from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, METHODS
+from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, method_name
 from fedsafe_tff.paper.claim import (
   ALPHA,
   DEFENDED,
@@ -42,7 +42,7 @@ def dp_lowers(results: Results) -> Claim:
         "clean_accuracy", {"variant": WITHOUT_DP}, {"variant": WITH_DP}, task=task, method=method
       )
       evidence.append(
-        f"{task}, {METHODS[method][0]}: {found.difference.text()}, p {p_text(found.p)}; clean "
+        f"{task}, {method_name(method)}: {found.difference.text()}, p {p_text(found.p)}; clean "
         f"accuracy {clean.difference.mean:+.3f}."
       )
   if not cases:
@@ -70,7 +70,7 @@ def perfect_with_dp(results: Results) -> Claim:
       found = results.estimate("asr_avg", task=task, method=method, variant=WITH_DP)
       if found is not None:
         verdicts.append(at_most(found, paper.TABLE2_AVERAGE[task][1]))
-        evidence.append(f"{task}, {METHODS[method][0]}: average ASR {found.text()}.")
+        evidence.append(f"{task}, {method_name(method)}: average ASR {found.text()}.")
   return Claim(text, together(verdicts), (*evidence, *left_out))
 
 
@@ -111,7 +111,7 @@ def all_samples_defend(results: Results) -> Claim:
         found = results.estimate(metric, task=task, method=method, variant=share_name(1.0))
         if found is not None:
           verdicts.append(at_most(found, PERFECT))
-          evidence.append(f"{task}, {METHODS[method][0]}, {metric}: {found.text()}.")
+          evidence.append(f"{task}, {method_name(method)}, {metric}: {found.text()}.")
   return Claim(text, together(verdicts), (*evidence, *left_out))
 
 

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from fedsafe_tff.paper.cells import METHODS
+from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.report import Section, write_tables
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import COLLAPSED_NOTE, Results, mark, table_text
@@ -135,7 +135,7 @@ def _write(folder, name, headings, lines, records, caption) -> str:
 
 
 def _names(where: dict[str, Any]) -> list[str]:
-  return [where["task"], METHODS[where["method"]][0], where["variant"], f"{where['eps']:g}"]
+  return [where["task"], method_name(where["method"]), where["variant"], f"{where['eps']:g}"]
 
 
 def _text(name: str, value: Estimate | None) -> str:
@@ -147,12 +147,13 @@ def _left_out(rows: Sequence[Row]) -> str:
   found: dict[tuple[str, str], dict[str, None]] = {}
   for row in rows:
     for attacker, reason in row["left_out"].items():
-      found.setdefault((attacker, reason), {})[METHODS[row["method"]][0]] = None
+      found.setdefault((attacker, reason), {})[method_name(row["method"])] = None
   lines = [
     f"- left out: {attacker} ({reason}), for {', '.join(methods)}\n"
     for (attacker, reason), methods in found.items()
   ]
-  return "".join(lines) or "- no attacker was left out\n"
+  told = {f"- {name}: {text}\n": None for row in rows for name, text in row["notes"].items()}
+  return "".join([*(lines or ["- no attacker was left out\n"]), *told])
 
 
 def _masking(rows: Sequence[Row]) -> str:
@@ -162,7 +163,7 @@ def _masking(rows: Sequence[Row]) -> str:
   for row in rows:
     cell = ", ".join(
       part
-      for part in (row["task"], METHODS[row["method"]][0], row["variant"], f"seed {row['seed']}")
+      for part in (row["task"], method_name(row["method"]), row["variant"], f"seed {row['seed']}")
       if part
     )
     checked[cell] = None

@@ -28,6 +28,9 @@ from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.runs.config import Config
 
+# What a suite's evaluation tells besides numbers.
+ABOUT_ATTACKERS = ("left_out", "notes", "masking")
+
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
@@ -52,7 +55,8 @@ class Cache:
   def training(self, config: Config) -> pathlib.Path:
     """Folder of the training that `config` needs."""
     trainings = self.folder / "trainings"
-    inputs = self.known(config)
+    # A user's defence is a part of what is known only as far as the training has it.
+    inputs = self.known(identity.training_config(config))
     if inputs is not None:
       wanted = trainings / identity.training_name(config, inputs)
     else:
@@ -111,7 +115,7 @@ class Cache:
         f"{folder} was trained with other defaults than this version has: delete it, or give "
         "another --cache"
       )
-    if not self._same_inputs(config, manifest):
+    if not self._same_inputs(identity.training_config(config), manifest):
       raise UserError(
         f"{folder} was trained on other images or with another model than those there now: delete "
         "it, or give another --cache"
@@ -133,7 +137,7 @@ class Cache:
     return (
       bool(stored)
       and identity.agrees(stage, stored["config"])
-      and self._same_inputs(config, stored)
+      and self._same_inputs(stage, stored)
     )
 
   def find_evaluation(self, config: Config, eps: float) -> dict[str, Any] | None:
@@ -213,7 +217,8 @@ class Cache:
   def attacker_rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """As `rows`, with a row for each attacker of a suite; all of them together stand last.
 
-    `left_out` says which attackers there were not, and why.
+    They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
+    masked.
     """
     rows = []
     for cell in cells:
@@ -223,7 +228,7 @@ class Cache:
         found = self.find_evaluation(cell.config, eps)
         for result in (found or {}).get("results", []):
           row = self._row(cell, name, eps, {**found, "result": result})
-          rows.append(row | {"left_out": found["left_out"], "masking": found["masking"]})
+          rows.append(row | {name: found[name] for name in ABOUT_ATTACKERS})
     return rows
 
   def _row(self, cell: Cell, name: float, eps: float, found: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,18 @@ METHODS = {
   "distributed_noise": ("distributed noise", {"defense": "distributed_noise"}),
   "noise_only": ("noise without adaptation", {"defense": "noise_only"}),
 }
+
+
+def method_name(method: str) -> str:
+  """A method as tables call it; a defence that a user named keeps its name."""
+  return METHODS[method][0] if method in METHODS else method
+
+
+def methods_of(request: Request, methods: Sequence[str]) -> tuple[str, ...]:
+  """The methods of a table or figure, and the defences that the user named besides."""
+  return (*methods, *request.defenses)
+
+
 ADVERSARIAL_TRAINING = "server_adversarial_training"
 DISTRIBUTED_NOISE = "distributed_noise"
 
@@ -35,7 +47,7 @@ class Cell:
 
   Attributes:
     task: Name of the task.
-    method: Key of `METHODS`.
+    method: Key of `METHODS`, or of `Request.defenses`.
     variant: What sets it apart from other cells of its method, such as "20 %"; "" for nothing.
     seed: The seed.
     config: All settings; `attack_eps` holds the sizes that are attacked with.
@@ -53,7 +65,7 @@ class Cell:
 
   def title(self) -> str:
     """Task, method, variant and seed in words."""
-    parts = [self.task, METHODS[self.method][0], self.variant, f"seed {self.seed}"]
+    parts = [self.task, method_name(self.method), self.variant, f"seed {self.seed}"]
     return ", ".join(part for part in parts if part)
 
 
@@ -103,7 +115,8 @@ def make_cell(
     raise UserError(
       "cells with DP need --clip_norm above 0 and --uplink_sigma or --uplink_epsilon above 0"
     )
-  values |= METHODS[method][1] | (changes or {})
+  settings = {"defense": request.defenses[method]} if method in request.defenses else {}
+  values |= (settings or METHODS[method][1]) | (changes or {})
   config = dataclasses.replace(task.config, **values)
   if config.adaptation_every and config.adapts:
     raise UserError(

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, METHODS
+from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, method_name
 from fedsafe_tff.paper.results import Results
 from fedsafe_tff.paper.statistics import Estimate
 
@@ -93,7 +93,7 @@ def monotone(results: Results, name: str, *, rising: bool) -> tuple[list[str], t
         if len(means) < 2 or change is None:
           continue
         back = max(max(means[: i + 1]) - value for i, value in enumerate(means))
-        series = f"{task}, {METHODS[method][0]}, {metric}"
+        series = f"{task}, {method_name(method)}, {metric}"
         if back > TOLERANCE:
           broken.append(series)
           verdicts.append(FAILS)
@@ -123,7 +123,7 @@ def usable(results: Results) -> tuple[Results, list[str]]:
     return results, []
   kept = [row for row in results.rows if row["seed"] not in bad[tuple(row[n] for n in names)]]
   told = "; ".join(
-    ", ".join(part for part in (task, METHODS[method][0], variant) if part)
+    ", ".join(part for part in (task, method_name(method), variant) if part)
     + f" ({len(seeds)} of {len(results.by_seed('clean_accuracy', **dict(zip(names, group))))} "
     "seeds)"
     for group, seeds in bad.items()

@@ -3,7 +3,7 @@
 import pathlib
 
 from fedsafe_tff.paper import plots, robustness_claims
-from fedsafe_tff.paper.cells import Cell, make_cell
+from fedsafe_tff.paper.cells import Cell, make_cell, methods_of
 from fedsafe_tff.paper.claim import DEFENDED, Claim
 from fedsafe_tff.paper.report import Report, Section, overview, picture, readings
 from fedsafe_tff.paper.request import Request
@@ -21,7 +21,7 @@ def cells(request: Request) -> list[Cell]:
     make_cell(request, task, method, seed, eps=SIZES)
     for task in request.tasks
     for seed in request.seeds
-    for method in METHODS
+    for method in methods_of(request, METHODS)
   ]
 
 
@@ -30,7 +30,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   path = plots.curves(
     results,
     folder / "figure2.png",
-    methods=METHODS,
+    methods=methods_of(request, METHODS),
     x=lambda row: row["eps"],
     x_label="eps (pixels of [0, 1])",
   )

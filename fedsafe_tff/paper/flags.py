@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from fedsafe_tff import lazy
+from fedsafe_tff import lazy, users_code
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.paper.request import Request, Task
@@ -71,6 +71,10 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     raise UserError(
       f"--attacks={attack}: a table or figure has one attack: choose {lazy.listed(ATTACKS)}"
     )
+  methods = _words(own["methods"], "methods") if own["methods"] else []
+  named = {users_code.short_name(word): word for word in methods if set(word) & {":", "+"}}
+  if len(named) < sum(word in named.values() for word in methods):
+    raise UserError(f"--methods={own['methods']}: two defences of one name: rename a file")
   config_names = {f.name for group in GROUPS for f in dataclasses.fields(group)}
   tasks = tuple(_task(word, own, ordered, groups) for word in _words(own["tasks"], "tasks"))
   if len({task.name for task in tasks}) < len(tasks):
@@ -84,7 +88,8 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     evaluation=values.evaluation,
     attack=attack,
     eps=tuple(values.attack_eps) if values["attack_eps"].present else None,
-    methods=tuple(_words(own["methods"], "methods")) if own["methods"] else (),
+    methods=tuple(users_code.short_name(word) for word in methods),
+    defenses=named,
     dp=own["dp"],
     study=own.get("study", ""),
     only_cached=own["only_cached"],
@@ -163,6 +168,8 @@ def _command(name: str, arguments: Sequence[str]) -> str:
   shown, hide = [], False
   for argument in arguments:
     flag, equals, value = argument.partition("=")
+    if flag.lstrip("-") == "methods":
+      argument = f"{flag}=" + ",".join(users_code.short_name(w) for w in value.split(","))
     if hide:
       argument = "FOLDER" if argument.startswith(("/", "~")) else argument
     elif flag.lstrip("-") in _FOLDERS and value.startswith(("/", "~")):

@@ -13,8 +13,16 @@ import pathlib
 from typing import Any
 
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.training import own
 
 _DIGITS = 12
+_PARTS = {"gradient": "local", "adaptation": "adaptation"}
+# As they were called before defences were made of parts.
+_NAMES = {
+  (): "none",
+  ("local",): "local_adversarial_training",
+  ("adaptation",): "server_adversarial_training",
+}
 # Settings of the evaluation that `runs.trials.Kept` compares; the labels stand with each trial.
 _OF_TRIALS = ("attack_colluders", "evaluation_batch_size")
 
@@ -25,7 +33,7 @@ def training_config(config: Config) -> Config:
   Those come after the last round. Local adversarial training is a part of the rounds and stays.
   """
   changes: dict[str, Any] = {"keep_checkpoints": 2}
-  changes["defense"] = "local_adversarial_training" if config.trains_robustly else "none"
+  changes["defense"] = _only(config, "gradient")
   return dataclasses.replace(config.without_attacks(), **changes).normalized()
 
 
@@ -34,9 +42,17 @@ def adapted_config(config: Config) -> Config:
   changes: dict[str, Any] = dataclasses.asdict(training_config(config))
   changes |= {name: value for name, value in dataclasses.asdict(config).items() if "adapt" in name}
   if config.adapts:
-    robust = config.trains_robustly
-    changes["defense"] = "local+adaptation" if robust else "server_adversarial_training"
+    changes["defense"] = _only(config, "gradient", "adaptation")
   return Config(**changes).normalized()
+
+
+def _only(config: Config, *slots: str) -> str:
+  """The name of the defence that has those parts of the configuration's alone."""
+  users = own.slots_of(config.defense)
+  names = tuple(
+    users.get(slot, _PARTS[slot]) for slot in slots if getattr(config.parts, slot) is not None
+  )
+  return _NAMES.get(names, "+".join(names))
 
 
 def evaluation_config(config: Config, eps: float) -> Config:

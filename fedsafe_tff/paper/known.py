@@ -9,6 +9,7 @@ from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.runs import inputs
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.training import own
 
 
 class Known:
@@ -26,7 +27,7 @@ class Known:
       required: Whether what can't be read is an error.
     """
     self._log, self._required = log, required
-    self._found: dict[tuple[loading.DataSpec, str], str | None] = {}
+    self._found: dict[tuple[loading.DataSpec, str, str], str | None] = {}
     self.unread: dict[str, str] = {}
 
   def __call__(self, config: Config) -> str | None:
@@ -35,7 +36,8 @@ class Known:
     Raises:
       UserError: It can't be told, and is required.
     """
-    key = (loading.relevant(inputs.data_spec(config)), config.model)
+    defense = config.defense if own.slots_of(config.defense) else ""
+    key = (loading.relevant(inputs.data_spec(config)), config.model, defense)
     if key not in self._found:
       self._found[key] = self._look(config)
     return self._found[key]

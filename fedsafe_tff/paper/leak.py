@@ -3,7 +3,7 @@
 import pathlib
 
 from fedsafe_tff.paper import statistics
-from fedsafe_tff.paper.cells import METHODS
+from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.report import Section, write_tables
 from fedsafe_tff.paper.results import Results, p_text, table_text
 
@@ -31,7 +31,7 @@ def section(results: Results, folder: pathlib.Path) -> Section | None:
         rows.append(
           [
             task,
-            METHODS[method][0],
+            method_name(method),
             variant,
             *(f"{count.mean:.0f}" for count in counts),
             table_text(found.second),

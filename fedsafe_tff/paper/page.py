@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fedsafe_tff.paper import identity, mixture
 from fedsafe_tff.paper.cache import Cache, read_json
-from fedsafe_tff.paper.cells import METHODS, Cell
+from fedsafe_tff.paper.cells import Cell, method_name
 from fedsafe_tff.paper.claim import DEFINITION, Claim
 from fedsafe_tff.paper.report import Report
 from fedsafe_tff.paper.request import Request
@@ -125,7 +125,7 @@ def _settings(cells: Sequence[Cell]) -> str:
     methods.setdefault((cell.method, cell.variant), {}).setdefault(line, []).append(cell.task)
   lines = []
   for (method, variant), by_line in methods.items():
-    name = ", ".join(part for part in (METHODS[method][0], variant) if part)
+    name = ", ".join(part for part in (method_name(method), variant) if part)
     for line, tasks in by_line.items():
       where = "" if len(by_line) == 1 else f" ({', '.join(dict.fromkeys(tasks))})"
       lines.append(f"- {name}{where}: {line}\n")

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedsafe_tff.paper.cells import METHODS
+from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.results import Results
 from fedsafe_tff.runs.report import style
 
@@ -74,7 +74,7 @@ def _curve(axis, results: Results, metric: str, where: dict, x: Callable, number
       lows.append(found.mean - half)
       highs.append(found.mean + half)
   if places:
-    label = METHODS[where["method"]][0]
+    label = method_name(where["method"])
     marker = _MARKERS[number % len(_MARKERS)]
     axis.plot(places, means, color=color, marker=marker, markersize=4, label=label)
     axis.fill_between(places, lows, highs, color=color, alpha=0.15, linewidth=0)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fedsafe_tff.paper.cells import METHODS
+from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.claim import Claim
 from fedsafe_tff.paper.results import COLLAPSED_NOTE, Results, mark, table_text
 from fedsafe_tff.runs.report import render
@@ -91,7 +91,7 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
     task, method, variant, eps = cell
     [pixels] = results.distinct("eps_pixels", **where)
     size = f"{eps:g}" if pixels == eps else f"{eps:g} ({pixels:g} of a pixel's range)"
-    rows.append([task, METHODS[method][0], variant, size, *texts, str(seeds)])
+    rows.append([task, method_name(method), variant, size, *texts, str(seeds)])
     record = {**where, "eps_pixels": pixels, "seeds": seeds, "collapsed": collapsed}
     record["unjudged"] = unjudged
     for metric, estimate in found.items():

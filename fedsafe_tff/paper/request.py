@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fedsafe_tff.runs.config import Config
 
@@ -34,6 +34,8 @@ class Request:
     attack: A name of `attacks.registry.ATTACKS`, under the paper's evaluation.
     eps: Perturbation sizes in pixels of [0, 1]; None leaves them to the table or figure.
     methods: Methods whose cells are asked for; empty for all.
+    defenses: Defences that the user named among the methods, of parts or his own: what tables call
+      them, to the value of --defense.
     dp: Whether uploads are clipped and noised in all cells.
     study: What varies in an ablation.
     only_cached: Whether what the cache lacks is named instead of made.
@@ -54,6 +56,7 @@ class Request:
   attack: str = "pgd"
   eps: tuple[float, ...] | None = None
   methods: tuple[str, ...] = ()
+  defenses: Mapping[str, str] = dataclasses.field(default_factory=dict)
   dp: bool = False
   study: str = ""
   only_cached: bool = False

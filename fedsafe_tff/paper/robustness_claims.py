@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from fedsafe_tff.paper import paper
-from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, METHODS
+from fedsafe_tff.paper.cells import ADVERSARIAL_TRAINING, DISTRIBUTED_NOISE, method_name
 from fedsafe_tff.paper.claim import (
   ALPHA,
   DEFENDED,
@@ -122,7 +122,7 @@ def self_over_avg(results: Results) -> Claim:
       else:
         verdicts.append(PARTLY if middle > 1.05 else FAILS)
       evidence.append(
-        f"{METHODS[method][0]}: {within} of {len(ratios)} cells are in that range; median "
+        f"{method_name(method)}: {within} of {len(ratios)} cells are in that range; median "
         f"{middle:.2f}, from {min(ratios):.2f} to {max(ratios):.2f}"
         + (
           f" ({dropped} cells with an avg-ASR below {_RATIO_FLOOR:g} left out)." if dropped else "."
@@ -224,7 +224,7 @@ def _papers_ratios() -> str:
 def _kind(baseline: str) -> str:
   if baseline == ADVERSARIAL_TRAINING:
     return "adversarial training (at the server)"
-  return METHODS[baseline][0]
+  return method_name(baseline)
 
 
 def _name(cell: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from fedsafe_tff.paper import (
   table1,
   table2,
 )
-from fedsafe_tff.paper.cache import Cache
+from fedsafe_tff.paper.cache import ABOUT_ATTACKERS, Cache
 from fedsafe_tff.paper.cells import Cell, check_typed, of_methods
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.report import Report
@@ -99,7 +99,8 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     more = by_attacker.sections(numbers, request, request.out)
     report = dataclasses.replace(report, sections=(*more, *report.sections))
     for row in numbers:
-      del row["left_out"], row["masking"]
+      for name in ABOUT_ATTACKERS:
+        del row[name]
   if numbers:
     render.write_csv(request.out / "numbers.csv", numbers)
   if report.claims:

@@ -3,7 +3,7 @@
 import pathlib
 
 from fedsafe_tff.paper import paper, robustness_claims, versus
-from fedsafe_tff.paper.cells import Cell, make_cell
+from fedsafe_tff.paper.cells import Cell, make_cell, methods_of
 from fedsafe_tff.paper.claim import DEFENDED, Claim
 from fedsafe_tff.paper.report import Report, Section, overview, readings, write_tables
 from fedsafe_tff.paper.request import Request
@@ -20,7 +20,7 @@ def cells(request: Request) -> list[Cell]:
     make_cell(request, task, method, seed, eps=paper.EPS_TABLE1)
     for task in request.tasks
     for seed in request.seeds
-    for method in METHODS
+    for method in methods_of(request, METHODS)
   ]
 
 

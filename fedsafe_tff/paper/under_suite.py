@@ -66,7 +66,8 @@ class UnderSuite:
 
     Returns:
       `result` of all attackers together, `results` of each attacker (all together last), `trials`,
-      `left_out` with the reasons, `masking`, and the rows of the `transfer_matrix`.
+      `left_out` with the reasons, `notes` on what attackers hold, `masking`, and the rows of the
+      `transfer_matrix`.
 
     Raises:
       UserError: An attacker needs more clients than there are.
@@ -84,6 +85,7 @@ class UnderSuite:
       "results": [result.summary() for result in results],
       "trials": [result.summary() for result in made],
       "left_out": left_out,
+      "notes": self._who.notes(self._suite),
       "masking": masking,
       "transfer_matrix": [row for result in results for row in result.rows()],
     }

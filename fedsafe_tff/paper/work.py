@@ -27,11 +27,12 @@ from fedsafe_tff.paper.under_suite import UnderSuite
 from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, saved_models, trainers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.facts import manifest_facts
+from fedsafe_tff.runs.inputs import Inputs
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared, prepare
 from fedsafe_tff.runs.run import Stopped
 from fedsafe_tff.runtime.signals import StopRequest
-from fedsafe_tff.training import adaptation
+from fedsafe_tff.training import adaptation, own
 
 Failure = tuple[Cell, str]
 Weights = Sequence[np.ndarray]
@@ -198,7 +199,7 @@ class _Group:
       path = self._cache.examples(cell.config)
       evaluate.write_examples(path, cell.config, self._prepared, copies[0])
       wanted = identity.evaluation_config(cell.config, 0.0)
-      facts = {"config": wanted.as_dict()} | self._prepared.inputs.facts()
+      facts = {"config": wanted.as_dict()} | self._inputs(wanted).facts()
       run_dir.write_json(path.with_suffix(".json"), facts | self._origin)
       self._progress.end()
       return
@@ -211,7 +212,8 @@ class _Group:
       attacked = self._under_suite(config, weights, copies, evaluator)
     for eps in self._cache.to_do(cell):
       self._check_stop()
-      self._progress.begin(attack_step(cell), f"{cell.title()}, {config.attacks} eps {eps:.4g}")
+      what = config.attacks if attacked is None else config.evaluation
+      self._progress.begin(attack_step(cell), f"{cell.title()}, {what} eps {eps:.4g}")
       started = time.monotonic()
       file = self._cache.evaluation(config, eps)
       before = self._cache.find_evaluation(config, eps)
@@ -240,7 +242,7 @@ class _Group:
         "adapted": self._cache.adapted(config).name if config.adapts else None,
         "leak": evaluate.leak(config, scorer, self._prepared, weights),
         "noise": {"downlink_sigma": self._noise(config).downlink_sigma},
-        **self._prepared.inputs.facts(),
+        **self._inputs(wanted).facts(),
         "seconds": round(time.monotonic() - started, 2),
       }
       stored = run_dir.without_nan(evaluation) | self._origin
@@ -250,6 +252,11 @@ class _Group:
       self._progress.end(
         f"ASR self {numbers['asr_self']:.3f}" + ("" if other is None else f", avg {other:.3f}")
       )
+
+  def _inputs(self, config: Config) -> Inputs:
+    """What a stage is given: a user's defence as far as it takes part in it."""
+    fingerprint = own.fingerprint(config.defense)
+    return dataclasses.replace(self._prepared.inputs, defense_hash=fingerprint)
 
   def _papers(self, evaluator: Evaluator, wanted: Config) -> dict[str, Any]:
     result = evaluator.attack(*evaluate.attack_specs(wanted))
@@ -269,7 +276,7 @@ class _Group:
 
     return UnderSuite(
       config,
-      self._prepared,
+      dataclasses.replace(self._prepared, inputs=self._inputs(config)),
       weights,
       copies,
       evaluator,
@@ -335,7 +342,7 @@ class _Group:
     file = self._cache.adapted(cell.config)
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
-      **self._prepared.inputs.facts(),
+      **self._inputs(identity.adapted_config(cell.config)).facts(),
       "metrics": dict(zip(adaptation.METRICS, metrics.tolist())),
       "seconds": round(time.monotonic() - started, 2),
     }

@@ -12,7 +12,7 @@ from fedsafe_tff.data.files import locked
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.keras_adapter import from_keras
-from fedsafe_tff.runs import alone, evaluate, run_dir, saved_models
+from fedsafe_tff.runs import alone, earlier, evaluate, run_dir, saved_models
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.load import load_run
@@ -58,6 +58,9 @@ def attack_run(
   if clients_use == "trained":
     copies, name = _trained(config, prepared, copies), f"{name}-trained"
   path = loaded.folder.path
+  sigma = loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0)
+  seed = loaded.folder.manifest.get("seeds", {}).get("noise_seed")
+  history = saved_models.history(path / "models")
   taken = f"another process works in {path}: wait for its end"
   with locked(path / run_dir.LOCK, taken):
     evaluate.evaluate(
@@ -67,8 +70,9 @@ def attack_run(
       copies,
       path / "attacks" / name,
       log,
-      sigma=loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0),
-      history=saved_models.history(path / "models"),
+      sigma=sigma,
+      history=list(history.values()),
+      rounds=earlier.copies(config, prepared, history, noise_seed=seed, sigma=sigma),
       keep=True,
     )
   return path / "attacks" / name

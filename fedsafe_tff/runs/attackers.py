@@ -11,13 +11,13 @@ from fedsafe_tff import keys
 from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attackers.black_box import BlackBox
 from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, OwnCopy, RoundHistory
-from fedsafe_tff.attackers.makers import LocalUpdate, Surrogate
+from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
 from fedsafe_tff.evaluation.suites import Suite
-from fedsafe_tff.runs import alone, trials
+from fedsafe_tff.runs import alone, defenses, trials
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 
@@ -44,6 +44,7 @@ class Attackers:
     *,
     sigma: float = 0.0,
     history: Sequence[Sequence[np.ndarray]] = (),
+    rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
     trains: bool = True,
   ):
     """Says who they are; what they train they train when they attack.
@@ -55,12 +56,14 @@ class Attackers:
       copies: What the clients use.
       sigma: Of the copies' noise; 0 for none.
       history: Global models of earlier rounds.
+      rounds: Copies by round and client that clients received in these rounds; empty where they
+        received the global models themselves.
       trains: Whether clients have images of their own to train on.
     """
     self._config, self._prepared = config, prepared
     self._weights, self._copies, self._sigma = weights, copies, sigma
     self._key = evaluation_key(config)
-    self._history, self._trains = history, trains
+    self._history, self._seen, self._trains = history, rounds, trains
 
   @functools.cached_property
   def _all(self) -> dict[str, Attacker | str]:
@@ -73,15 +76,13 @@ class Attackers:
       noise = pooled = averaging = _ONE_MODEL
     else:
       noise = NoiseEnsemble(self._sigma, _DRAWS) if self._sigma > 0 else "copies have no noise"
-      averaging = Averaging(self._rounds()) if self._sigma > 0 else "copies have no noise"
+      averaging = self._averaging()
       pooled = "with two clients nobody is outside" if count < 3 else ""
     colluders = max(2, config.attack_colluders)
     found |= {
       "noise_ensemble": noise,
       "averaging": averaging,
-      "round_history": RoundHistory(global_models=self._history)
-      if self._history
-      else "no global models of earlier rounds were kept",
+      "round_history": self._round_history(),
       "colluding_mean": pooled or Colluding(colluders),
       "colluding_ensemble": pooled or Colluding(colluders, "ensemble"),
     }
@@ -90,11 +91,40 @@ class Attackers:
       found["surrogate"] = Surrogate(alone.surrogate(config, self._prepared))
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
-    found["imitation"] = _ONE_MODEL if one_model else "noise_ensemble imitates copies by noise"
+    found["imitation"] = _ONE_MODEL if one_model else self._imitation()
     found["black_box"] = BlackBox("scores")
     return found
 
-  def _rounds(self) -> list:
+  def _imitation(self) -> Attacker | str:
+    if not self._trains:
+      return "there are no clients with images of their own"
+    make = defenses.imitation(self._config, self._prepared, self._sigma)
+    return "noise_ensemble imitates copies by noise" if make is None else Imitation(make)
+
+  def _round_history(self) -> Attacker | str:
+    if self._seen:  # they never saw the global models themselves
+      return RoundHistory(rounds=self._seen)
+    if self._history:
+      return RoundHistory(global_models=self._history)
+    return "no global models of earlier rounds were kept"
+
+  def _averaging(self) -> Attacker | str:
+    if self._seen:
+      return Averaging([*self._seen, list(self._copies)])
+    return Averaging(self._redrawn()) if self._sigma > 0 else "copies have no noise"
+
+  def notes(self, suite: Suite) -> dict[str, str]:
+    """What is to be known of how attackers of a suite came by what they hold."""
+    there = {name for name in suite.attackers if not isinstance(self._all[name], str)}
+    if "averaging" not in there:
+      return {}
+    if self._seen:
+      told = f"the mean of the copies received in the {len(self._seen) + 1} rounds that are kept"
+    else:
+      told = f"the mean of {_ROUNDS} copies of the last global model, all but one drawn anew"
+    return {"averaging": told}
+
+  def _redrawn(self) -> list:
     """The copies, and as many as further rounds would give out of the same global model."""
     draw, count = GaussianRedraw(self._sigma), len(self._copies)
     weights = tuple(tf.convert_to_tensor(w) for w in self._weights)
@@ -126,7 +156,8 @@ class Attackers:
     models = {
       "noise_ensemble": _DRAWS,
       "colluding_ensemble": max(2, self._config.attack_colluders),
-      "round_history": 1 + len(self._history),
+      "round_history": 1 + len(self._seen or self._history),
+      "imitation": 1 + Imitation.count,
     }
     labels = self._config.attack_labels
     return trials.of_suite(suite, there, sizes, labels, models), left_out

@@ -132,6 +132,7 @@ def evaluate(
   *,
   sigma: float = 0.0,
   history: Sequence[Sequence[np.ndarray]] = (),
+  rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
   keep: bool = False,
 ) -> dict[str, Any]:
   """Every client in turn is the adversary on the copy that it received.
@@ -145,7 +146,9 @@ def evaluate(
       or patients are known, `strata.csv` go there.
     log: Is told of each attack.
     sigma: Standard deviation of the copies' noise per weight; 0 for none.
-    history: Global models of earlier rounds that clients have seen.
+    history: Global models of earlier rounds.
+    rounds: Copies by round and client that clients received in these rounds; empty where they
+      received the global models themselves.
     keep: Whether results image by image are kept when all are made; until then they are.
 
   Returns:
@@ -156,14 +159,15 @@ def evaluate(
   attacked = attacked_rows(config, prepared)
   evaluator = build_evaluator(config, prepared, copies)
   specs = attack_specs(config)
+  seen = {"sigma": sigma, "history": history, "rounds": rounds}
   suite, left_out = suite_of(config), {}
   if suite is None:
     attempts = [trials.Attempt(spec, spec.name) for spec in specs]
   else:
-    who = Attackers(config, prepared, weights, copies, sigma=sigma, history=history)
+    who = Attackers(config, prepared, weights, copies, **seen)
     attempts, left_out = who.attempts(suite, config.attack_eps)
   folder = path / ("by_image" if keep else "evaluation.partial")
-  kept = kept_results(folder, config, prepared, copies, sigma=sigma, history=history)
+  kept = kept_results(folder, config, prepared, copies, **seen)
   made = trials.make(attempts, evaluator, kept, log)
   results = made if suite is None else trials.worst_of(made)
   evaluation = {
@@ -179,6 +183,7 @@ def evaluate(
   if suite is not None:
     evaluation["trials"] = [result.summary() for result in made]
     evaluation["left_out"] = left_out
+    evaluation["notes"] = who.notes(suite)
     largest, full = max(config.attack_eps), "surrogate" in suite.attackers
     evaluation["masking"] = kept.remember(
       f"masking_{largest:g}{'_full' if full else ''}", lambda: who.masking(largest, log, full)
@@ -212,6 +217,7 @@ def kept_results(
   *,
   sigma: float,
   history: Sequence[Sequence[np.ndarray]],
+  rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
 ) -> trials.Kept:
   """The results image by image that a folder keeps; those of anything else are deleted."""
   identity = trials.identity(
@@ -221,6 +227,7 @@ def kept_results(
     history=[digest(model).hex() for model in history],
     data=prepared.inputs.identity,
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
+    **({"rounds": len(rounds)} if rounds else {}),
   )
   return trials.Kept(folder, identity)
 

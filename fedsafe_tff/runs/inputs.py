@@ -15,6 +15,7 @@ from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.spec import Meaning
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.training import own
 
 Log = Callable[[str], None]
 
@@ -27,18 +28,21 @@ class Inputs:
     data_hash: `ImageSet.content_hash` of its images.
     model_hash: `models.source.fingerprint` of a user's model; empty for those of this package.
     init_hash: Of the weights that the run begins with; empty where it draws them.
+    defense_hash: `training.own.fingerprint` of a user's defence; empty for those of this package.
   """
 
   data_hash: str
   model_hash: str = ""
   init_hash: str = ""
+  defense_hash: str = ""
 
   @property
   def identity(self) -> str:
     """sha256, as hex, of all of it."""
     parts = dataclasses.asdict(self)
-    if not self.init_hash:
-      del parts["init_hash"]  # as it was before there were any
+    for name in ("init_hash", "defense_hash"):
+      if not parts[name]:
+        del parts[name]  # as it was before there were any
     facts = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
 
@@ -49,6 +53,7 @@ class Inputs:
       "data_hash": self.data_hash,
       "model_hash": self.model_hash or None,
       "init_hash": self.init_hash or None,
+      "defense_hash": self.defense_hash or None,
     }
 
   def differing(self, stored: dict[str, Any]) -> str:
@@ -59,6 +64,8 @@ class Inputs:
       return "other images"
     if (stored.get("init_hash") or "") != self.init_hash:
       return "other weights of --init_from"
+    if (stored.get("defense_hash") or "") != self.defense_hash:
+      return "another source of --defense"
     return "another source or other weights of --model"
 
 
@@ -117,4 +124,5 @@ def identify(config: Config, image_set: ImageSet) -> Inputs:
     from fedsafe_tff.runs import warm_start
 
     init_hash = warm_start.fingerprint(config.init_from)
-  return Inputs(remembered.content_hash(image_set, config.cache_dir), model_hash, init_hash)
+  data_hash = remembered.content_hash(image_set, config.cache_dir)
+  return Inputs(data_hash, model_hash, init_hash, own.fingerprint(config.defense))

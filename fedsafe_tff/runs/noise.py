@@ -9,7 +9,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.privacy import accounting, calibration
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism
 from fedsafe_tff.privacy.statement import PrivacyStatement
-from fedsafe_tff.runs import private
+from fedsafe_tff.runs import defenses, private
 from fedsafe_tff.runs.config import Config
 
 
@@ -64,8 +64,9 @@ class Noise:
     uplink = config.uplink_sigma
     if config.uplink_epsilon > 0:
       uplink = calibration.paper_uplink_sigma(epsilon=config.uplink_epsilon, **common)
-    downlink = config.downlink_sigma if config.noisy_downlink else 0.0
-    if config.noisy_downlink and config.downlink_epsilon > 0:
+    noisy = defenses.takes_sigma(config)
+    downlink = config.downlink_sigma if noisy else 0.0
+    if noisy and config.downlink_epsilon > 0:
       downlink = calibration.wei_downlink_sigma(
         epsilon=config.downlink_epsilon,
         rounds=config.rounds,

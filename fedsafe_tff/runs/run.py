@@ -72,8 +72,8 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
   # TensorFlow and TFF take seconds to import: only a run that trains pays for them.
   import tensorflow as tf
 
+  from fedsafe_tff.runs import earlier, loop, run_dir, runtimes, saved_models, trainers
   from fedsafe_tff.runs import evaluate as evaluate_lib
-  from fedsafe_tff.runs import loop, run_dir, runtimes, saved_models, trainers
   from fedsafe_tff.runs.facts import manifest_facts
   from fedsafe_tff.runs.look import look
   from fedsafe_tff.runs.noise import Noise
@@ -124,9 +124,10 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       if state is None or stop.requested:
         raise _stopped(path, stop)
       weights, copies = trainer.weights(state), trainer.copies(state)
-      earlier = loop.earlier_models(trainer, state, path, config)
+      models = loop.earlier_models(trainer, state, path, config)
     saved_models.save(path / "models", weights, copies, prepared.model)
-    saved_models.save_history(path / "models", earlier, prepared.model)
+    saved_models.save_history(path / "models", models, prepared.model)
+    history, sigma = saved_models.history(path / "models"), noise.downlink_sigma
     evaluate_lib.evaluate(
       config,
       prepared,
@@ -134,8 +135,9 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       copies,
       path,
       tell,
-      sigma=noise.downlink_sigma,
-      history=saved_models.history(path / "models"),
+      sigma=sigma,
+      history=list(history.values()),
+      rounds=earlier.copies(config, prepared, history, noise_seed=noise.seed, sigma=sigma),
     )
     seconds = round(time.monotonic() - started, 1)
     run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fedsafe_tff import users_code
 from fedsafe_tff.data.files import atomic_path, locked
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import Config
@@ -122,7 +123,10 @@ def _make_new(path: pathlib.Path) -> pathlib.Path:
 
 def _new_name(config: Config) -> str:
   now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-  name = config.defense if config.algorithm == "fedsafe" else config.algorithm
+  name = config.algorithm
+  if name == "fedsafe":
+    name = "+".join(users_code.short_name(part) for part in config.defense.split("+"))
+    name = name.replace(":", "-")
   parts = [now, config.dataset, config.task, name, f"seed{config.seed}"]
   return os.path.join("runs", "-".join(part for part in parts if part))
 

@@ -78,9 +78,10 @@ def save_history(
     _write(path / _HISTORY / f"round_{number:05d}.npz", weights, model)
 
 
-def history(path: pathlib.Path) -> list[Arrays]:
-  """The global models of earlier rounds that `save_history` wrote, the oldest first."""
-  return [read(file).weights for file in sorted((path / _HISTORY).glob("round_*.npz"))]
+def history(path: pathlib.Path) -> dict[int, Arrays]:
+  """The global models of earlier rounds that `save_history` wrote, by round, the oldest first."""
+  files = sorted((path / _HISTORY).glob("round_*.npz"))
+  return {int(file.stem.removeprefix("round_")): read(file).weights for file in files}
 
 
 def read(file: pathlib.Path) -> Stored:

@@ -10,6 +10,7 @@ import tensorflow_federated as tff
 from fedsafe_tff import keys
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import aggregation, baselines, fed_safe
 from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.runs import defenses
@@ -17,7 +18,7 @@ from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.private import poisson_steps
-from fedsafe_tff.training import iterated, local, schedules
+from fedsafe_tff.training import iterated, local, own, schedules
 from fedsafe_tff.training.upload import Upload
 
 Call = Callable[..., Any]  # invokes a TFF computation in the runtime
@@ -155,6 +156,11 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
   gradient = defenses.gradient(config)
   attack_eps_fn = _by_round(local_attack_eps, config) if config.trains_robustly else None
   if noise.mechanism and noise.mechanism.gradient is not None:
+    if own.slots_of(config.defense).get("gradient"):
+      raise UserError(
+        f"--privacy={config.privacy} makes the gradient of local training, and so does "
+        f"--defense={config.defense}: leave out one"
+      )
     gradient = noise.mechanism.gradient
   adapting = {}
   if config.adapts:

@@ -7,6 +7,7 @@ __getattr__, __dir__ = lazy.attach(
   {
     "Adaptation": "adaptation",
     "DEFENSES": "registry",
+    "Defense": "registry",
     "Adversarial": "gradients",
     "Plain": "gradients",
     "Noise": "copies",

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedsafe_tff import lazy
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.training import own
 
 _SLOTS = {"gradient": "local training", "adaptation": "adaptation", "copies": "copies"}
 _JOIN = "+"
@@ -26,6 +27,8 @@ class Defense:
     copies: What makes the copies that clients receive for use (Algorithm 1, 12-15); None where
       all receive the model itself.
     adapts_copies: Whether `copies` adapts each of them, with the settings of the adaptation.
+    imitation: What makes the way in which an attacker makes such copies from its own one, (client,
+      weights, key) to weights; None for `copies` with the attacker's images.
     help: What it is, in a few words for `--help`.
   """
 
@@ -33,6 +36,7 @@ class Defense:
   adaptation: Callable[..., Any] | None = None
   copies: Callable[..., Any] | None = None
   adapts_copies: bool = False
+  imitation: Callable[..., Any] | None = None
   help: str = ""
 
 
@@ -58,11 +62,15 @@ PARTS: dict[str, Defense] = {
 }
 
 
+def _named(name: str) -> Defense:
+  return own.load(name, lazy.listed(DEFENSES)) if own.is_own(name) else PARTS[name]
+
+
 def join(parts: Iterable[str], help_text: str = "") -> Defense:
   """The defence of several parts.
 
   Args:
-    parts: Names of `PARTS`, in any order.
+    parts: Names of `PARTS`, or of users' defences, in any order.
     help_text: What it is, in a few words.
 
   Raises:
@@ -70,19 +78,20 @@ def join(parts: Iterable[str], help_text: str = "") -> Defense:
   """
   made: dict[str, Any] = {}
   for name in parts:
-    if name not in PARTS:
+    if name not in PARTS and not own.is_own(name):
       raise UserError(
         f"part {name!r} of a defence is unknown: join {lazy.listed(PARTS)} by {_JOIN}"
       )
+    found = _named(name)
     for slot, what in _SLOTS.items():
-      part = getattr(PARTS[name], slot)
+      part = getattr(found, slot)
       if part is None:
         continue
       if slot in made:
         raise UserError(f"two parts of the defence, {name!r} among them, are for {what}: give one")
       made[slot] = part
-    if PARTS[name].adapts_copies:
-      made["adapts_copies"] = True
+    if found.copies is not None:
+      made |= {"adapts_copies": found.adapts_copies, "imitation": found.imitation}
   return Defense(**made, help=help_text)
 
 
@@ -106,7 +115,7 @@ DEFENSES: dict[str, Defense] = {
 
 
 def defense_of(name: str) -> Defense:
-  """A defence by its name, or by those of its parts, as in "local+noise".
+  """A defence by its name, or by those of its parts, as in "local+noise"; see `own` for users'.
 
   Raises:
     UserError: There is none.
@@ -114,10 +123,12 @@ def defense_of(name: str) -> Defense:
   if name in DEFENSES:
     return DEFENSES[name]
   parts = name.split(_JOIN)
+  if len(parts) == 1 and own.is_own(name):
+    return _named(name)
   if len(parts) == 1 and name not in PARTS:
     raise UserError(
-      f"--defense={name} is unknown: choose one of {', '.join(DEFENSES)}, or join parts by "
-      f"{_JOIN}: {', '.join(PARTS)}"
+      f"--defense={name} is unknown: choose one of {', '.join(DEFENSES)}, join parts by "
+      f"{_JOIN}: {', '.join(PARTS)}, or give PATH/file.py:factory"
     )
   return join(parts)
 

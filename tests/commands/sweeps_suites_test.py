@@ -14,7 +14,9 @@ from tests.commands.tables import rows, trainings, words
 from tests.runs import tiny
 
 # Of the strong suite: with all, the tests of runs put one through it.
-ATTACKERS = ("own_copy", "noise_ensemble", "round_history", "colluding_mean", "imitation")
+ATTACKERS = (
+  "own_copy", "noise_ensemble", "averaging", "round_history", "colluding_mean", "imitation"
+)  # fmt: skip
 FAILED = {"name": "black_box", "passed": False, "value": 0.5, "text": "a black box does better"}
 FEW = {"methods": "none,distributed_noise", "attack_eps": 0.1, "attack_images": 6}
 
@@ -88,7 +90,7 @@ def test_a_stopped_suite_goes_on_and_suites_share_trials(made):
   assert strong.attackers == ATTACKERS and len(strong.trials) == len(ATTACKERS) + 1
   # Those of the own copy are there. With one model for all there is no noise and nobody to collude.
   assert counts["strong"] - counts["standard"] == len({"round_history"}) + len(
-    {"noise_ensemble", "round_history", "colluding_mean"}
+    {"noise_ensemble", "averaging", "round_history", "colluding_mean"}
   )
 
 
@@ -121,6 +123,7 @@ def test_the_page_names_the_strongest_and_who_was_left_out(made):
   assert "## Under the worst of all attackers" in page and "--evaluation=strong" in page
   assert "## Attacker noise_ensemble" in page and "## Beside the paper" in page
   assert "left out: noise_ensemble (all clients hold one model), for undefended" in page
+  assert "- averaging: the mean of 4 copies of the last global model, all but one drawn" in page
   assert "left out: imitation" in page and "masking: all checks passed in 0 of 2 models" in page
   assert "may be masked**: phantom, undefended, seed 0: black_box: a black box does" in page
   for name in ("strongest.csv", "attacker_round_history.tex", "attacker_own_copy.md"):

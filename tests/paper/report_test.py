@@ -251,7 +251,7 @@ def test_the_page_says_what_was_found_and_what_failed(tmp_path):
   assert "*Holds*: in every case" in text
   assert "- distributed noise: `--adaptation_attack=pgd --adaptation_eps=0.03 " in text
   assert "--downlink_sigma=0.01 " in text
-  assert "- undefended: `--attacks=pgd --attack_steps=10 " in text
+  assert "- undefended: `--evaluation=paper --attacks=pgd --attack_steps=10 " in text
   assert "- local adversarial training: `--local_attack_eps=0.03 --local_attack_steps=3 " in text
   assert "- versions: keys 1, splits 1\n- definitions of the 80 evaluations: 2 in 80\n" in text
   assert "different versions" not in text

@@ -13,7 +13,8 @@ def test_images_and_model_make_the_identity():
   assert len({one.identity for one in (first, *others)}) == 4
   facts = first.facts()
   assert facts == {
-    "identity": first.identity, "data_hash": "a" * 64, "model_hash": None, "init_hash": None
+    "identity": first.identity, "data_hash": "a" * 64, "model_hash": None, "init_hash": None,
+    "defense_hash": None,
   }
 
 
@@ -27,6 +28,10 @@ def test_what_differs_is_told():
   warm = Inputs("a" * 64, "m" * 64, "w" * 64)
   assert first.differing(warm.facts()) == warm.differing(first.facts()) == (
     "other weights of --init_from"
+  )
+  own = Inputs("a" * 64, "m" * 64, defense_hash="d" * 64)
+  assert own.differing(first.facts()) == first.differing(own.facts()) == (
+    "another source of --defense"
   )
   assert first.differing({}) == "other images"
 

@@ -33,7 +33,8 @@ class DefenseConfig:
   defense: str = setting(
     "none",
     f"Defence. {lazy.helps(DEFENSES)}. Or parts, joined by +, such as local+adaptation: "
-    f"{lazy.helps(PARTS)}.",
+    f"{lazy.helps(PARTS)}. Or your own, PATH/file.py:factory, where factory returns a "
+    "fedsafe_tff.training.Defense.",
   )
   adaptation_attack: str = setting(
     "pgd",

@@ -31,7 +31,8 @@ class SweepConfig:
   methods: str = setting(
     "",
     "Comma-separated methods whose cells are made, such as distributed_noise; empty: all that the "
-    "table or figure has. The page then holds these alone.",
+    "table or figure has. The page then holds these alone. Table 1 and Figure 2 take defences of "
+    "parts and your own too, as --defense does: local+noise, PATH/file.py:factory.",
   )
   seeds: str = setting("0,1,2,3,4", "Comma-separated seeds; intervals need two or more.")
   brain_tumor_dir: str = setting("", "Folder of the MRI scans, for tasks of --dataset=brain_tumor.")

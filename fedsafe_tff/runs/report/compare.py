@@ -11,6 +11,7 @@ from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report.render import markdown
 from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 from fedsafe_tff.runs.report.warnings import collapsed, masked
+from fedsafe_tff.training import own
 from fedsafe_tff.training.registry import defense_of
 
 _DIGITS = 8  # of commits and of hashes of data
@@ -76,16 +77,17 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
         ", ".join(map(str, _versions(run).values())),
       ]
     )
+  once = {run.path.resolve(): run for run in runs}.values()  # one may be named twice
   notes = [
     f"{sign} {run.path.name}: {line}\n"
-    for run in runs
+    for run in once
     for sign, lines in (("†", collapsed(run.evaluation)), ("‡", masked(run.evaluation)))
     for line in lines
   ]
   if mixed:
     notes.append(f"**Not drawn alike**, so that differences may be due to that: {mixed}.\n")
   older = [
-    str(run.path) for run in runs if _versions(run)["definitions"] not in ("-", definitions.VERSION)
+    str(run.path) for run in once if _versions(run)["definitions"] not in ("-", definitions.VERSION)
   ]
   if older:
     notes.append(
@@ -134,7 +136,9 @@ def _number(value: float | None, form: str = ".3f") -> str:
 
 
 def _clean(run: RunFolder) -> str:
-  one_model = defense_of(run.config.get("defense", "none")).copies is None
+  name = run.config.get("defense", "none")
+  # A user's file may be gone; older definitions, which need to know, had no such defences.
+  one_model = not own.is_own(name) and defense_of(name).copies is None
   copies = definitions.accuracies_of_copies(
     run.evaluation, one_model=one_model, evaluation_images=_images(run)
   ) or [None]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedsafe_tff import users_code
 from fedsafe_tff.errors import UserError
 
 Row = dict[str, Any]
@@ -80,6 +81,7 @@ class RunFolder:
     """Data set, task and method."""
     algorithm = self.config.get("algorithm", "fedsafe")
     method = self.config.get("defense") if algorithm == "fedsafe" else algorithm
+    method = "+".join(users_code.short_name(part) for part in str(method).split("+"))
     data = f"{self.config.get('dataset', '?')} {self.config.get('task', '')}".strip()
     return f"{data}, {method}"
 

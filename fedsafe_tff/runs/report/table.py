@@ -36,8 +36,8 @@ _ANY = "attack any: labels that any of the attacks flips at any of its steps."
 _WHO = {
   OWN_COPY: "attacks through the copy that it received",
   "noise_ensemble": "knows the noise and attacks through its own draws around its copy",
-  "averaging": "attacks the mean of the copies that four rounds would give it",
-  "round_history": "attacks through global models of earlier rounds and its own copy",
+  "averaging": "attacks the mean of the copies of several rounds",
+  "round_history": "attacks through what it received in earlier rounds and its own copy",
   "colluding": "clients who attack the mean of their copies; avg is over the clients outside",
   "colluding_mean": "clients who attack the mean of their copies; avg is over the clients outside",
   "colluding_ensemble": "clients who attack through all their copies",
@@ -67,6 +67,8 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
   if set(names) - {None, OWN_COPY}:
     told = [f"{name} {_WHO[name]}" for name in names if name in _WHO]
     lines.append(f"attackers: {'; '.join(told)}.")
+  for name, told in evaluation.get("notes", {}).items():
+    lines.append(f"attacker {name} here: {told}.")
   for name, reason in evaluation.get("left_out", {}).items():
     lines.append(f"attacker {name} is left out: {reason}.")
   return lines

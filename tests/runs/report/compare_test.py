@@ -95,6 +95,14 @@ def test_what_differs_between_runs_has_a_column_and_nothing_else(tmp_path):
   assert table[0]["robust accuracy self / avg, pgd 0.03"] == "0.250 / 0.250"
 
 
+def test_a_run_that_is_named_twice_is_warned_of_once(tmp_path):
+  bad = synthetic.finished(tmp_path / "bad")
+  write_json(bad / "evaluation.json", clean_accuracy_global=0.63)
+  text = comparison([RunFolder.read(p) for p in (bad, tmp_path / "." / "bad")])
+  assert text.count("| phantom, distributed_noise |") == 2
+  assert text.count("collapsed: clean accuracy of the global model (0.630)") == 1
+
+
 def test_collapsed_and_masked_models_are_marked(tmp_path):
   good, bad = (synthetic.finished(tmp_path / name) for name in ("good", "bad"))
   failed = {"name": "black_box", "passed": False, "value": 1.0, "text": "it is better"}
