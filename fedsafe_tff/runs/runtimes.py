@@ -33,8 +33,6 @@ def open_runtime(
     log_path: File for the output of TFF's worker, if there is one.
     log: Is told what a user should know.
   """
-  if config.runtime != "native" and config.noisy_downlink and config.downlink == "select":
-    log(f"--runtime={config.runtime}: the downlink is map instead of select; its bits are the same")
   if config.runtime == "native":
     from fedsafe_tff.runtime import gpus
 

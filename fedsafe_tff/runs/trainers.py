@@ -23,7 +23,6 @@ from fedsafe_tff.training.upload import Upload
 
 Call = Callable[..., Any]  # invokes a TFF computation in the runtime
 Process = tff.learning.templates.LearningProcess
-_POWER = {"linear": 1, "quadratic": 2}
 
 
 def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) -> "Trainer":
@@ -245,15 +244,19 @@ def learning_rate(config: Config, round_index: int) -> float:
 def local_attack_eps(config: Config, round_index: int) -> float:
   """Perturbation of local adversarial training in a round, in pixels of [0, 1].
 
-  It grows over the warm-up, from the first round on, and is what was asked for in the rest: at
-  least in the last quarter of the rounds. Fewer than four rounds have no warm-up.
+  It is 0 before --local_attack_start, grows in equal parts over the warm-up, and is what was asked
+  for in the rest: at least in the last quarter of the rounds from the start on. Fewer than four
+  such rounds have no warm-up.
   """
   if not config.trains_robustly:
     return 0.0
-  if config.rounds < 4:
-    return config.local_attack_eps
   # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
-  warmup = math.ceil(round(config.local_attack_warmup * config.rounds, 6))
-  warmup = min(warmup, config.rounds * 3 // 4)
-  share = min(1.0, (round_index + 1) / (warmup + 1))
-  return config.local_attack_eps * share ** _POWER[config.local_attack_warmup_shape]
+  start = math.floor(round(config.local_attack_start * config.rounds, 6))
+  rounds, index = config.rounds - start, round_index - start
+  if index < 0:
+    return 0.0
+  if rounds < 4:
+    return config.local_attack_eps
+  warmup = math.ceil(round(config.local_attack_warmup * rounds, 6))
+  warmup = min(warmup, rounds * 3 // 4)
+  return config.local_attack_eps * min(1.0, (index + 1) / (warmup + 1))

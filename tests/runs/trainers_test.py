@@ -39,11 +39,9 @@ def test_local_adversarial_training_reaches_the_eps_asked_for(rounds, share):
     assert set(sizes) == {0.03}
 
 
-def test_a_quadratic_warmup_is_the_linear_one_squared():
-  linear = np.array(local_sizes(10, 0.6)) / 0.03
-  quadratic = np.array(local_sizes(10, 0.6, local_attack_warmup_shape="quadratic")) / 0.03
-  np.testing.assert_allclose(quadratic, linear**2)
-  assert quadratic[-1] == 1
+def test_local_adversarial_training_that_starts_later_warms_up_in_the_rest():
+  assert local_sizes(20, 0.5, local_attack_start=0.5) == [0.0] * 10 + local_sizes(10, 0.5)
+  assert local_sizes(5, 0.5, local_attack_start=0.9) == [0.0] * 4 + [0.03]
 
 
 def local_sizes(rounds, share, **more):

@@ -26,7 +26,7 @@ GROUPS = (
 )
 
 # What older configurations, which don't have these settings, stand for.
-BEFORE = {"evaluation": "paper"}
+BEFORE = {"evaluation": "paper", "runtime": "native"}
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",

@@ -136,19 +136,20 @@ class DefenseConfig:
     low=0.0,
     **_LOCAL,
   )
+  local_attack_start: float = setting(
+    0.0,
+    "Share of the rounds that train on clean images, before the warm-up: a network that meets "
+    "perturbations before it has learnt anything may never learn.",
+    low=0.0,
+    high=0.9,
+    **_LOCAL,
+  )
   local_attack_warmup: float = setting(
     0.3,
     "Share of the rounds over which the perturbation grows to its full size; it has that in the "
     "last quarter of the rounds whatever the share, and always where there are fewer than four.",
     low=0.0,
     high=1.0,
-    **_LOCAL,
-  )
-  local_attack_warmup_shape: str = setting(
-    "linear",
-    "How it grows: linear from the first round on, or quadratic, which leaves the first rounds "
-    "almost to clean images, where a network that sees large perturbations at once learns nothing.",
-    choices=("linear", "quadratic"),
     **_LOCAL,
   )
   downlink_sigma: float = setting(

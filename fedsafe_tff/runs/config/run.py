@@ -30,7 +30,7 @@ class RunConfig:
   )
   keep_checkpoints: int = setting(3, "How many of the newest checkpoints are kept.", low=1)
   runtime: str = setting(
-    "native",
+    "device",
     f"Where TFF's computations run. {lazy.helps(RUNTIMES)}. The last bits of a result depend on "
     "it; all but native draw the downlink noise by --downlink=map, whose bits are those of select.",
     choices=tuple(RUNTIMES),
