@@ -62,3 +62,13 @@ def runtime(tmp_path_factory):
 def cache_dir(tmp_path_factory) -> str:
   """A cache folder that all tests of a session share."""
   return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def built_once():
+  """Runs with equal settings share what is built for them: see `tests.runs.built_once`."""
+  from tests.runs import built_once
+
+  with pytest.MonkeyPatch.context() as patch:
+    built_once.install(patch)
+    yield

@@ -28,7 +28,7 @@ _CHANGES = {
   "attack_eps": 0.1,
 }
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_pictures", "built_once")
 
 
 @pytest.fixture(scope="module")

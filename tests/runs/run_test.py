@@ -18,7 +18,7 @@ from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.runs import loop, run_dir, trainers
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.training.local import METRICS
-from tests.runs import tiny
+from tests.runs import built_once, tiny
 
 RESULT_KEYS = {
   "attacker", "attack", "eps", "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct",
@@ -28,6 +28,9 @@ RESULT_KEYS = {
 
 
 _NOISE_SEED = 3
+_PLAIN = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
+
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +116,10 @@ def test_defenses_differ_where_they_should_and_only_there(finished):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
-  same = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
-  assert train.train(tiny.arguments(tmp_path, **same)) == 0
+  with built_once.anew():
+    assert train.train(tiny.arguments(tmp_path, **_PLAIN)) == 0
   tiny.assert_same_models(tmp_path / "run", finished["distributed_noise"])
-  other = tiny.arguments(tmp_path, **same, seed=1, run_dir=tmp_path / "1")
+  other = tiny.arguments(tmp_path, **_PLAIN, seed=1, run_dir=tmp_path / "1")
   assert train.train(other) == 0
   mine, theirs = tiny.models(tmp_path / "1"), tiny.models(tmp_path / "run")
   assert (mine["global/00"] != theirs["global/00"]).any()
@@ -190,9 +193,6 @@ def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, 
     assert (str(first), str(second)) == ("runs/now", "runs/now-2")
 
 
-_PLAIN = {"defense": "distributed_noise"}
-
-
 @pytest.mark.usefixtures("without_pictures")
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
   real = trainers.Trainer.next
@@ -254,7 +254,7 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
     return real(self, spec, attacker)
 
   monkeypatch.setattr(Evaluator, "attack", attack)
-  words = tiny.arguments(tmp_path, **_PLAIN, noise_seed=_NOISE_SEED)
+  words = tiny.arguments(tmp_path, **_PLAIN)
   assert train.train(words) == 1 and len(attacked) == 2
   assert train.train(words) == 0
   assert attacked == [("fgsm", 0.01), ("fgsm", 0.1), ("pgd", 0.01), ("pgd", 0.1)]
@@ -293,7 +293,7 @@ def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
     real(source, target)
 
   monkeypatch.setattr(files.os, "replace", full)
-  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  words = tiny.arguments(tmp_path, **_PLAIN)
   with pytest.raises(UserError, match="No space left on device.*free space"):
     train.train(words)
   monkeypatch.undo()
