@@ -17,6 +17,8 @@ from fedsafe_tff.paper import paper
 from fedsafe_tff.runs import loop, run_dir
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 BINARIES = {
   "table1": table1.table1,
   "table2": table2.table2,
@@ -46,7 +48,7 @@ def words(folder, name, **changes):
     "seeds": "0",
     "out": folder / name,
     "cache": folder / "sweep",
-    "cache_dir": folder / "cache",
+    "cache_dir": tiny.cache(),
   }
   preset = folder / "tiny.flags"
   preset.write_text("".join(f"--{k}={v}\n" for k, v in settings.items()))

@@ -22,6 +22,7 @@ from fedsafe_tff.runs.noise import Noise
 from tests import small
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
 DP_SGD = {"privacy": "dp_sgd", "clip_norm": 1.0, "target_epsilon": 8.0, "batch_size": 8}
 
 

@@ -139,20 +139,6 @@ def test_reports_and_comparisons_of_runs(finished, capsys):
   assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
 
 
-@pytest.mark.parametrize(
-  "algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"]
-)
-def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
-  changes = {"algorithm": algorithm, "adaptation_epochs": None}
-  if algorithm == "tff_dp_fed_avg":
-    changes["clip_norm"] = 1.0
-  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.endswith("=None")]
-  assert train.train(words) == 0
-  rows = tiny.rows(tmp_path / "run" / "metrics.csv")
-  assert all(float(row["train_loss"]) > 0 for row in rows)
-  assert bool(rows[-1]["epsilon"]) == (algorithm == "tff_dp_fed_avg")
-
-
 def test_another_configuration_is_refused_with_its_flags(finished):
   words = tiny.arguments(
     finished["distributed_noise"].parent, defense="distributed_noise", learning_rate=0.5,

@@ -10,6 +10,8 @@ from fedsafe_tff.runs.report.run_folder import RunFolder
 from fedsafe_tff.runs.report.table import summary
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 def test_flags_and_library_know_the_same_suites():
   assert set(NAMES) == {"paper", *SUITES}
