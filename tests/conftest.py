@@ -12,9 +12,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Files that take longest, longest first. Whole files go to the processes that share the tests, in
 # this order: a long one that begins last would keep one process busy when the others have ended.
 _LONGEST = (
-  "runs/run_test.py", "runs/resume_test.py", "benchmarks/commands_test.py",
+  "runs/resume_test.py", "runs/run_test.py", "benchmarks/commands_test.py",
   "commands/sweeps_test.py", "learning/fed_safe_test.py", "runtime/ray_runtime_test.py",
-  "runtime/device_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
+  "data/real_data_test.py", "runtime/device_test.py", "contributing_test.py", "tutorial_test.py",
+  "runs/private_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
 )
 
 

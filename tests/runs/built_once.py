@@ -18,7 +18,7 @@ import pytest
 from fedsafe_tff.evaluation import accuracy, controls, crafting
 from fedsafe_tff.runs import prepare, trainers
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
-from fedsafe_tff.runtime import native
+from fedsafe_tff.runtime import in_process, native
 from tests.runs import tiny
 
 # What a learning process does not depend on; the folder of the images and the seed of the noise
@@ -65,6 +65,10 @@ def _model(real: Callable[..., Any]) -> Callable[..., Any]:
   return build
 
 
+def _compiled(kind: str, real: Callable[[Any], Any]) -> Callable[[Any], Any]:
+  return lambda comp: _once((kind, id(comp)), lambda: real(comp), comp)
+
+
 def _graphs(patch: pytest.MonkeyPatch, evaluated: type, attribute: str) -> None:
   """Traced functions of a model, whose weights, images and keys are arguments."""
   real = evaluated.__init__
@@ -82,10 +86,9 @@ def install(patch: pytest.MonkeyPatch) -> None:
   patch.setattr(prepare, "build_model", _model(prepare.build_model))
   for name in ("build_fed_safe", "build_baseline"):
     patch.setattr(trainers, name, _process(getattr(trainers, name)))
-  compiled = native._compile
-  patch.setattr(
-    native, "_compile", lambda comp: _once(("native", id(comp)), lambda: compiled(comp), comp)
-  )
+  patch.setattr(native, "_compile", _compiled("native", native._compile))
+  device = _compiled("in process", in_process.InProcessRuntime._compile)
+  patch.setattr(in_process.InProcessRuntime, "_compile", staticmethod(device))
   _graphs(patch, accuracy.Scorer, "_logits")
   _graphs(patch, controls.Controls, "_all_zero")
   _graphs(patch, crafting.Crafter, "_compiled")

@@ -86,7 +86,8 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
 @pytest.mark.usefixtures("without_pictures")
 def test_the_worst_case_stands_beside_the_attacks(tmp_path):
   arguments = tiny.arguments(
-    tmp_path, rounds=1, defense="noise_only", attack_worst_case=True, adaptation_epochs=None
+    tmp_path, defense="noise_only", noise_seed=_NOISE_SEED, attack_worst_case=True,
+    adaptation_epochs=None,
   )
   assert train.train([word for word in arguments if not word.endswith("=None")]) == 0
   evaluation = tiny.read_json(tmp_path / "run" / "evaluation.json")
@@ -214,9 +215,9 @@ def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path
     train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
   with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
     train.train(tiny.arguments(tmp_path, **tiny.CNN | {"conv_widths": "abc"}, **_PLAIN))
-  assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
+  assert train.train(tiny.arguments(tmp_path, **_PLAIN)) == 0
   with pytest.raises(UserError, match="another configuration"):
-    train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
+    train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN))
 
 
 def test_quarter_turns_need_squares(tmp_path):
@@ -305,10 +306,11 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
 
   write(tmp_path / "data", 40)
   changes = {
-    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "none", "rounds": 1,
     **tiny.CNN,
   }
-  words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
+  idle = ("--num_images", "--adaptation_epochs")
+  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.startswith(idle)]
   assert train.train(words) == 0
   file = tmp_path / "run" / "manifest.json"
   manifest = tiny.read_json(file)
