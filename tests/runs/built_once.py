@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.evaluation import accuracy, controls, crafting
-from fedsafe_tff.runs import prepare, trainers
+from fedsafe_tff.runs import prepare, rebuild, trainers
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runtime import in_process, native
 from tests.runs import tiny
@@ -83,7 +83,8 @@ def _graphs(patch: pytest.MonkeyPatch, evaluated: type, attribute: str) -> None:
 
 def install(patch: pytest.MonkeyPatch) -> None:
   """Lets runs share what they build until `patch` is undone."""
-  patch.setattr(prepare, "build_model", _model(prepare.build_model))
+  for user in (prepare, rebuild):
+    patch.setattr(user, "build_model", _model(user.build_model))
   for name in ("build_fed_safe", "build_baseline"):
     patch.setattr(trainers, name, _process(getattr(trainers, name)))
   patch.setattr(native, "_compile", _compiled("native", native._compile))
