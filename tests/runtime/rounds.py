@@ -1,8 +1,7 @@
 """The same rounds for every runtime, and a program that runs them on three CPU devices.
 
 The number of logical CPU devices must be set before TensorFlow starts, hence a program of its own:
-`rounds.py FOLDER` reads the shards of `tests/small.py` from FOLDER, runs on the devices and in a
-native worker, whose computations are the same ones, and writes FOLDER/found.pickle.
+`rounds.py FOLDER` reads the shards of `tests/small.py` from FOLDER and writes FOLDER/device.pickle.
 """
 
 import pathlib
@@ -87,49 +86,43 @@ def network(call, store, downlink="map", rounds=3):
   return state, metrics, call(process.adapt, state), call(process.distribute, state, CLIENTS)
 
 
-def aggregated(call, process):
+def aggregated(call, store, name):
   """State and metrics after two rounds with an aggregator of TFF's."""
+  process = build(store, logistic_regression(), aggregator=name)
   state = call(process.initialize)
   for _ in range(2):
     state, metrics = call(process.next, state, CLIENTS)
   return state, metrics
 
 
-def data_sets(call, process):
+def data_sets(call):
   """Weights after a round on data sets that are arguments; Ray can't ship those."""
+  process = build_fed_safe(
+    logistic_regression(), client_optimizer=tff.learning.optimizers.build_adam(0.01), seed=5
+  )
   arguments = with_ids([small.batches(client) for client in CLIENTS])
   return call(process.next, call(process.initialize), arguments).state.global_model_weights
 
 
-def baseline(call, process):
+def baseline(call, store, name):
   """Weights and metrics after a round of TFF's own algorithm, whose clients are structures."""
+  process = baselines.build_baseline(
+    name, logistic_regression(), shards(store), learning_rate=0.05, clip_norm=1.0,
+    noise_multiplier=1e-5, num_clients=len(CLIENTS), seed=5,
+  )
   clients = [baselines.client_argument(k, 0) for k in CLIENTS]
   output = call(process.next, call(process.initialize), clients)
   assert isinstance(output, tff.learning.templates.LearningProcessOutput)
   return list(process.get_model_weights(output.state).trainable), output.metrics
 
 
-def outcomes(calls, store):
-  """What the runtimes are compared by, as flat lists, which can be pickled.
-
-  `calls` are their `call`s, each with the downlink of its copies.
-  """
-  found = [{"network": network(call, store, downlink)} for call, downlink in calls]
-  model = logistic_regression()
-  processes = {
-    name: (aggregated, build(store, model, aggregator=name))
-    for name in ("robust", "secure_sum", "central_dp")
-  }
-  processes["tff_fed_prox"] = baseline, baselines.build_baseline(
-    "tff_fed_prox", model, shards(store), learning_rate=0.05, clip_norm=1.0,
-    noise_multiplier=1e-5, num_clients=len(CLIENTS), seed=5,
-  )
-  adam = tff.learning.optimizers.build_adam(0.01)
-  processes["data_sets"] = data_sets, build_fed_safe(model, client_optimizer=adam, seed=5)
-  for name, (run, process) in processes.items():
-    for made, (call, _) in zip(found, calls):
-      made[name] = run(call, process)
-  return [{name: tf.nest.flatten(outcome) for name, outcome in made.items()} for made in found]
+def outcomes(call, store, downlink):
+  """What the runtimes are compared by, as flat lists, which can be pickled."""
+  found = {"network": network(call, store, downlink)}
+  found |= {name: aggregated(call, store, name) for name in ("robust", "secure_sum", "central_dp")}
+  found["tff_fed_prox"] = baseline(call, store, "tff_fed_prox")
+  found["data_sets"] = data_sets(call)
+  return {name: tf.nest.flatten(outcome) for name, outcome in found.items()}
 
 
 def assert_same(left, right, **tolerance):
@@ -145,15 +138,14 @@ def assert_same(left, right, **tolerance):
 
 def main(folder: str) -> None:
   from fedsafe_tff.runtime.device import DeviceRuntime
-  from fedsafe_tff.runtime.native import NativeRuntime
 
   store = small.store(folder)
   cpu = tf.config.list_physical_devices("CPU")[0]
   tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 3)
-  with NativeRuntime(pathlib.Path(folder) / "worker.log") as native, DeviceRuntime() as runtime:
+  with DeviceRuntime() as runtime:
     assert runtime.devices == ["CPU:0", "CPU:1", "CPU:2"]
-    found = outcomes([(runtime.call, "map"), (native.call, "select")], store)
-  (pathlib.Path(folder) / "found.pickle").write_bytes(pickle.dumps(found))
+    found = outcomes(runtime.call, store, "map")
+  (pathlib.Path(folder) / "device.pickle").write_bytes(pickle.dumps(found))
 
 
 if __name__ == "__main__":
