@@ -1,6 +1,7 @@
 """One FedAvg round of ours, in any runtime, as a contender."""
 
 import contextlib
+import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -23,13 +24,7 @@ class OurRound:
   def __init__(self, runtime, model, store, clients: int, *, batch_size: int, shuffle: bool = True):
     self._runtime = runtime
     self._clients = list(range(clients))
-    process = build_fed_safe(
-      model,
-      client_optimizer=tff.learning.optimizers.build_sgdm(LEARNING_RATE),
-      clients=shards_of(store, batch_size=batch_size, shuffle=shuffle),
-      upload=Upload("weights"),
-      seed=SEED,
-    )
+    process = _process(model, store.directory, store.image_shape, batch_size, shuffle)
     self._next = process.next
     self._start = runtime.call(process.initialize)
     self.weights: tuple[np.ndarray, ...] = ()
@@ -38,6 +33,22 @@ class OurRound:
     state, metrics = self._runtime.call(self._next, self._start, self._clients)
     self.weights = tuple(np.asarray(w) for w in state.global_model_weights.trainable)
     np.asarray(metrics["client_work"]["clients"]["metrics"])
+
+
+@functools.lru_cache(maxsize=1)
+def _process(model, directory: str, image_shape: tuple[int, ...], batch_size: int, shuffle: bool):
+  """Built once for the runtimes that follow one another; the last one's is kept."""
+  return build_fed_safe(
+    model,
+    client_optimizer=tff.learning.optimizers.build_sgdm(LEARNING_RATE),
+    clients=Shards(
+      lambda client: read_client(directory, client, image_shape),
+      batch_size=batch_size,
+      shuffle=shuffle,
+    ),
+    upload=Upload("weights"),
+    seed=SEED,
+  )
 
 
 def shards_of(store, **settings) -> Shards:

@@ -12,9 +12,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Files that take longest, longest first. Whole files go to the processes that share the tests, in
 # this order: a long one that begins last would keep one process busy when the others have ended.
 _LONGEST = (
-  "runs/run_test.py", "runs/resume_test.py", "benchmarks/commands_test.py",
+  "runs/resume_test.py", "runs/run_test.py", "benchmarks/commands_test.py",
   "commands/sweeps_test.py", "learning/fed_safe_test.py", "runtime/ray_runtime_test.py",
-  "runtime/device_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
+  "data/real_data_test.py", "runtime/device_test.py", "contributing_test.py", "tutorial_test.py",
+  "runs/private_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
 )
 
 
@@ -62,3 +63,13 @@ def runtime(tmp_path_factory):
 def cache_dir(tmp_path_factory) -> str:
   """A cache folder that all tests of a session share."""
   return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def built_once():
+  """Runs with equal settings share what is built for them: see `tests.runs.built_once`."""
+  from tests.runs import built_once
+
+  with pytest.MonkeyPatch.context() as patch:
+    built_once.install(patch)
+    yield

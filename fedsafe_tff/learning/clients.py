@@ -6,7 +6,7 @@ keys the client's share of all randomness and must be unique in a round.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,8 +42,10 @@ class Clients(Protocol):
 class Batches:
   """Data sets of (x, y) batches, repeated and shuffled by their owner, as TFF's algorithms have it.
 
-  A client's argument is what `with_ids` or `from_client_data` makes of its data set. Images are
-  float32 in [0, 1] (adversarial training needs that), or uint8.
+  A client's argument is what `with_ids` or `from_client_data` makes of its data set: batches of the
+  model's `batch_spec`, by default images float32 [n, h, w, c] in [0, 1] and labels int32 [n]. These
+  two make float32 in [0, 1] of uint8 images. Batches of another type or shape end `next` with a
+  TypeError before anything is computed.
   """
 
   def argument_type(self, model: FunctionalModel) -> tff.Type:
@@ -147,6 +149,10 @@ def with_ids(
     ids: Per client, a number of its own, the same in every round; by default its place. Where
       clients are sampled, say which they are.
 
+  Returns:
+    Per client, its identifier and its batches, whose images become float32 in [0, 1] where they
+    are uint8.
+
   Raises:
     UserError: Two clients of one identifier, or not one for each client.
   """
@@ -156,10 +162,28 @@ def with_ids(
   check_ids(ids)
   return [
     collections.OrderedDict(
-      client=tf.data.Dataset.from_tensors(np.int32(number)), data=dataset
+      client=tf.data.Dataset.from_tensors(np.int32(number)), data=_as_floats(dataset)
     )
     for number, dataset in zip(ids, datasets)
   ]
+
+
+def _as_floats(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """Batches of (x, y) or {"x", "y"} whose uint8 images are float32 in [0, 1] now."""
+  spec = getattr(dataset, "element_spec", None)
+  named = isinstance(spec, Mapping) and set(spec) == {"x", "y"}
+  if not named and not (isinstance(spec, tuple) and len(spec) == 2):
+    return dataset
+  x = spec["x"] if named else spec[0]
+  if not isinstance(x, tf.TensorSpec) or x.dtype != tf.uint8:
+    return dataset
+  if named:
+    return dataset.map(lambda batch: type(spec)(x=_in_unit_interval(batch["x"]), y=batch["y"]))
+  return dataset.map(lambda images, labels: (_in_unit_interval(images), labels))
+
+
+def _in_unit_interval(images: tf.Tensor) -> tf.Tensor:
+  return tf.cast(images, tf.float32) / 255.0  # the same operation as everywhere
 
 
 def from_client_data(

@@ -132,6 +132,10 @@ def build_fed_safe(
   if noise_seed is None:
     noisy = upload.sigma or copies is not None or getattr(gradient, "private", False)
     noise_seed = keys.drawn_seed() if noisy else 0
+  if adapt_when is not None and adaptation is None and finalizer is None:
+    raise UserError(
+      "adapt_when has no effect without an adaptation, such as training.adaptation.Adaptation"
+    )
   if copies_in_rounds and copies is None:
     raise UserError("copies_in_rounds needs copies, such as training.copies.Noise(0.01)")
 

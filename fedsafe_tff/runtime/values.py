@@ -29,12 +29,35 @@ def flatten(value: Any, type_spec: tff.Type) -> list[Any]:
       raise UserError(
         "this runtime takes a data set only as a tf.data.Dataset: pass one, or --runtime=native"
       )
+    _check_elements(value.element_spec, type_spec.element)
     return [tf.data.experimental.to_variant(value)]
   if not isinstance(type_spec, tff.StructType):
     raise UserError(f"this runtime can't pass a value of type {type_spec}: use --runtime=native")
   elements = _elements(value, type_spec)
   types = [element for _, element in tff.structure.iter_elements(type_spec)]
   return [leaf for v, t in zip(elements, types) for leaf in flatten(v, t)]
+
+
+def _check_elements(spec: Any, expected: tff.Type) -> None:
+  """Refuses a data set whose elements the graph would not take, before anything is computed."""
+  found = tff.types.tensorflow_to_type(spec)
+  mine, theirs = _leaf_types(found), _leaf_types(expected)
+  if len(mine) != len(theirs) or not all(map(_alike, mine, theirs)):
+    raise TypeError(f"expected a data set of {expected}, found one of {found}")
+
+
+def _leaf_types(type_spec: tff.Type) -> list[tff.Type]:
+  if not isinstance(type_spec, tff.StructType):
+    return [type_spec]
+  elements = tff.structure.iter_elements(type_spec)
+  return [leaf for _, element in elements for leaf in _leaf_types(element)]
+
+
+def _alike(found: tff.Type, expected: tff.Type) -> bool:
+  if not (isinstance(found, tff.TensorType) and isinstance(expected, tff.TensorType)):
+    return found == expected
+  shape = tf.TensorShape(found.shape)
+  return found.dtype == expected.dtype and shape.is_compatible_with(expected.shape)
 
 
 def _elements(value: Any, type_spec: tff.StructType) -> list[Any]:

@@ -17,6 +17,8 @@ from fedsafe_tff.runs import loop, run_dir
 from tests.commands.tables import rows, trainings, words
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 BINARIES = {
   "table1": table1.table1,
   "table2": table2.table2,

@@ -26,7 +26,7 @@ def words(folder, name, **changes):
     "seeds": "0",
     "out": folder / name,
     "cache": folder / "sweep",
-    "cache_dir": folder / "cache",
+    "cache_dir": tiny.cache(),
   }
   preset = folder / "tiny.flags"
   preset.write_text("".join(f"--{k}={v}\n" for k, v in settings.items()))

@@ -38,6 +38,20 @@ def test_clients_of_a_client_data_keep_their_number_in_every_round():
   assert sizes == [4, 3]
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_uint8_images_become_floats_and_no_other_data_are_touched(named):
+  x, y = np.array([[[[0]]], [[[51]]], [[[255]]]], np.uint8), np.array([0, 1, 2], np.uint8)
+  batches = collections.OrderedDict(x=x, y=y) if named else (x, y)
+  [argument] = clients.with_ids([tf.data.Dataset.from_tensors(batches)])
+  made = argument["data"].get_single_element()
+  assert isinstance(made, collections.OrderedDict) == named
+  images, labels = made.values() if named else made
+  np.testing.assert_array_equal(images[:, 0, 0, 0], np.float32([0, 0.2, 1]))
+  assert labels.dtype == tf.uint8
+  floats = tf.data.Dataset.from_tensors((x.astype(np.float32), y))
+  assert clients.with_ids([floats])[0]["data"] is floats
+
+
 @pytest.mark.parametrize(
   "call, match",
   [(lambda: clients.with_ids([1, 2, 3], [5, 6, 5]), "two clients have the identifier 5"),

@@ -13,6 +13,7 @@ from fedsafe_tff.learning.aggregation import build_aggregator
 from fedsafe_tff.learning.client_work import build_client_work
 from fedsafe_tff.learning.clients import Shards, with_ids
 from fedsafe_tff.learning.fed_safe import build_fed_safe
+from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.training import schedules
 from fedsafe_tff.training.adaptation import Adaptation, adapt
 from fedsafe_tff.training.copies import Noise, noisy_copy
@@ -405,6 +406,9 @@ def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
      "WeightedAggregationFactory, found SumFactory"),
     ({"adaptation": Adaptation()}, UserError, "adaptation at the server lacks data"),
     ({"adaptation_data": small.images(3, 0)}, UserError, "lacks a way to adapt"),
+    ({"adapt_when": schedules.every(1)}, UserError, "adapt_when has no effect without an adapt"),
+    ({"client_optimizer": "sgd"}, TypeError, "client_optimizer.*found str"),
+    ({"server_optimizer": tf.keras.optimizers.SGD()}, TypeError, "server_optimizer.*found SGD"),
     ({"adaptation": Adaptation(), "adaptation_data": (np.zeros([3, 8, 8, 1], np.uint8), [0] * 3)},
      UserError, r"shape \[3, 8, 8, 1\], but the model takes"),
     ({"copies_in_rounds": True}, UserError, "needs copies"),
@@ -427,5 +431,20 @@ def test_what_cannot_be_built_is_told_at_once(settings, error, match):
 def test_data_of_another_shape_than_the_models_are_a_type_error(runtime):
   process = build_fed_safe(small.linear(), client_optimizer=SGD(0.1))
   wrong = tf.data.Dataset.from_tensors((np.zeros([4, 8, 8, 1], np.float32), np.zeros(4, np.int32)))
+  state = runtime.call(process.initialize)
   with pytest.raises(TypeError, match="8,8,1"):
-    runtime.call(process.next, runtime.call(process.initialize), with_ids([wrong]))
+    runtime.call(process.next, state, with_ids([wrong]))
+  with DeviceRuntime() as device, pytest.raises(TypeError, match="data set of.*16,16,1.*8,8,1"):
+    device.call(process.next, state, with_ids([wrong]))
+
+
+def test_uint8_images_train_as_floats_do(runtime):
+  process = build_fed_safe(small.linear(), client_optimizer=SGD(0.1))
+  state = runtime.call(process.initialize)
+  x, y = small.images(8, 0)
+  after = []
+  for images in (x, x / np.float32(255)):
+    batches = tf.data.Dataset.from_tensor_slices((images, y.astype(np.int32))).batch(4)
+    after.append(weights(runtime.call(process.next, state, with_ids([batches])).state))
+  same(*after)
+  assert (after[0][0] != weights(state)[0]).any()

@@ -15,6 +15,8 @@ from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.runs import attackers
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

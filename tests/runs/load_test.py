@@ -9,6 +9,8 @@ from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -13,6 +13,7 @@ import pytest
 from fedsafe_tff.commands import train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import loop, run_dir
+from fedsafe_tff.runs.report import build
 from tests.runs import tiny
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -27,8 +28,9 @@ _CHANGES = {
   "noise_seed": 5,
   "attack_eps": 0.1,
 }
+_PLOTS = build._PLOTS  # all of a report's
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_pictures", "built_once")
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,7 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   [
     {"algorithm": "tff_fed_avg", "momentum": 0.9},
     {"algorithm": "tff_fed_prox", "prox_mu": 0.1},
+    {"algorithm": "tff_mime_lite"},
     {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
     {"aggregator": "secure_sum", "upload": "update"},
     {"aggregator": "robust", "upload": "update"},
@@ -162,6 +165,7 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   ids=lambda changes: next(iter(changes.values())),
 )
 def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, changes):
+  """TFF's algorithms to the report with its pictures."""
   changes = {"rounds": 3, "defense": "none", "attacks": "fgsm", "attack_eps": 0.1} | changes
   words = tiny.arguments(tmp_path, **changes)
   words = [word for word in words if "adaptation" not in word and "attack_steps" not in word]
@@ -169,9 +173,15 @@ def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, change
     _stop_after(patch, 2)
     assert train.train(words) == 1
   before = tiny.rows(tmp_path / "run" / "metrics.csv")
-  assert train.train(words) == 0
+  with monkeypatch.context() as patch:
+    if "algorithm" in changes:
+      patch.setattr(build, "_PLOTS", _PLOTS)
+    assert train.train(words) == 0
   after = tiny.rows(tmp_path / "run" / "metrics.csv")
   assert [row["round"] for row in after] == ["1", "2", "3"] and after[:2] == before
+  assert all(float(row["train_loss"]) > 0 for row in after)
+  if "algorithm" in changes:
+    assert bool(after[-1]["epsilon"]) == (changes["algorithm"] == "tff_dp_fed_avg")
   if "dp" in str(changes):
     return  # TFF draws its noise from an unseeded generator
   whole = tmp_path / "whole"

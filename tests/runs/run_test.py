@@ -18,7 +18,7 @@ from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.runs import loop, run_dir, trainers
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.training.local import METRICS
-from tests.runs import tiny
+from tests.runs import built_once, tiny
 
 RESULT_KEYS = {
   "attacker", "attack", "eps", "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct",
@@ -28,6 +28,9 @@ RESULT_KEYS = {
 
 
 _NOISE_SEED = 3
+_PLAIN = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
+
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,8 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
 @pytest.mark.usefixtures("without_pictures")
 def test_the_worst_case_stands_beside_the_attacks(tmp_path):
   arguments = tiny.arguments(
-    tmp_path, rounds=1, defense="noise_only", attack_worst_case=True, adaptation_epochs=None
+    tmp_path, defense="noise_only", noise_seed=_NOISE_SEED, attack_worst_case=True,
+    adaptation_epochs=None,
   )
   assert train.train([word for word in arguments if not word.endswith("=None")]) == 0
   evaluation = tiny.read_json(tmp_path / "run" / "evaluation.json")
@@ -113,10 +117,10 @@ def test_defenses_differ_where_they_should_and_only_there(finished):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
-  same = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
-  assert train.train(tiny.arguments(tmp_path, **same)) == 0
+  with built_once.anew():
+    assert train.train(tiny.arguments(tmp_path, **_PLAIN)) == 0
   tiny.assert_same_models(tmp_path / "run", finished["distributed_noise"])
-  other = tiny.arguments(tmp_path, **same, seed=1, run_dir=tmp_path / "1")
+  other = tiny.arguments(tmp_path, **_PLAIN, seed=1, run_dir=tmp_path / "1")
   assert train.train(other) == 0
   mine, theirs = tiny.models(tmp_path / "1"), tiny.models(tmp_path / "run")
   assert (mine["global/00"] != theirs["global/00"]).any()
@@ -134,20 +138,6 @@ def test_reports_and_comparisons_of_runs(finished, capsys):
   assert sum(line.startswith("|") for line in lines) == 4  # what follows are warnings
   assert "| phantom, none |" in lines[2].replace("two_class, ", "")
   assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
-
-
-@pytest.mark.parametrize(
-  "algorithm", ["tff_fed_avg", "tff_fed_prox", "tff_mime_lite", "tff_dp_fed_avg"]
-)
-def test_tffs_baselines_run_to_the_report(tmp_path, algorithm):
-  changes = {"algorithm": algorithm, "adaptation_epochs": None}
-  if algorithm == "tff_dp_fed_avg":
-    changes["clip_norm"] = 1.0
-  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.endswith("=None")]
-  assert train.train(words) == 0
-  rows = tiny.rows(tmp_path / "run" / "metrics.csv")
-  assert all(float(row["train_loss"]) > 0 for row in rows)
-  assert bool(rows[-1]["epsilon"]) == (algorithm == "tff_dp_fed_avg")
 
 
 def test_another_configuration_is_refused_with_its_flags(finished):
@@ -190,9 +180,6 @@ def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, 
     assert (str(first), str(second)) == ("runs/now", "runs/now-2")
 
 
-_PLAIN = {"defense": "distributed_noise"}
-
-
 @pytest.mark.usefixtures("without_pictures")
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
   real = trainers.Trainer.next
@@ -228,9 +215,9 @@ def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path
     train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
   with pytest.raises(UserError, match="--conv_widths=abc must be 6"):
     train.train(tiny.arguments(tmp_path, **tiny.CNN | {"conv_widths": "abc"}, **_PLAIN))
-  assert train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN)) == 0
+  assert train.train(tiny.arguments(tmp_path, **_PLAIN)) == 0
   with pytest.raises(UserError, match="another configuration"):
-    train.train(tiny.arguments(tmp_path, rounds=2, **_PLAIN))
+    train.train(tiny.arguments(tmp_path, rounds=1, **_PLAIN))
 
 
 def test_quarter_turns_need_squares(tmp_path):
@@ -254,7 +241,7 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
     return real(self, spec, attacker)
 
   monkeypatch.setattr(Evaluator, "attack", attack)
-  words = tiny.arguments(tmp_path, **_PLAIN, noise_seed=_NOISE_SEED)
+  words = tiny.arguments(tmp_path, **_PLAIN)
   assert train.train(words) == 1 and len(attacked) == 2
   assert train.train(words) == 0
   assert attacked == [("fgsm", 0.01), ("fgsm", 0.1), ("pgd", 0.01), ("pgd", 0.1)]
@@ -293,7 +280,7 @@ def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
     real(source, target)
 
   monkeypatch.setattr(files.os, "replace", full)
-  words = tiny.arguments(tmp_path, defense="distributed_noise")
+  words = tiny.arguments(tmp_path, **_PLAIN)
   with pytest.raises(UserError, match="No space left on device.*free space"):
     train.train(words)
   monkeypatch.undo()
@@ -319,10 +306,11 @@ def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
 
   write(tmp_path / "data", 40)
   changes = {
-    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "distributed_noise",
+    "dataset": "image_folder", "data_dir": tmp_path / "data", "defense": "none", "rounds": 1,
     **tiny.CNN,
   }
-  words = [w for w in tiny.arguments(tmp_path, **changes) if "num_images" not in w]
+  idle = ("--num_images", "--adaptation_epochs")
+  words = [w for w in tiny.arguments(tmp_path, **changes) if not w.startswith(idle)]
   assert train.train(words) == 0
   file = tmp_path / "run" / "manifest.json"
   manifest = tiny.read_json(file)

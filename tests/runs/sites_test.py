@@ -10,6 +10,8 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.run import run
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 SITES = ("North", "South", "<b>West</b>")
 
 

@@ -10,6 +10,8 @@ from fedsafe_tff.runs.report.run_folder import RunFolder
 from fedsafe_tff.runs.report.table import summary
 from tests.runs import tiny
 
+pytestmark = pytest.mark.usefixtures("built_once")
+
 
 def test_flags_and_library_know_the_same_suites():
   assert set(NAMES) == {"paper", *SUITES}
@@ -25,7 +27,7 @@ def words(folder, **changes):
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory):
   folder = tmp_path_factory.mktemp("standard")
-  changes = {"evaluation": "standard", "defense": "noise_only", "noise_seed": 3}
+  changes = {"rounds": 2, "evaluation": "standard", "defense": "noise_only", "noise_seed": 3}
   assert train.train(words(folder, adaptation_epochs=None, **changes)) == 0
   return folder / "run"
 

@@ -30,7 +30,7 @@ CNN = {"model": "cnn", "conv_widths": "4,4,4,4,8,8", "dense_widths": "8,8,8,8"}
 
 
 @functools.cache
-def _cache() -> str:
+def cache() -> str:
   """The cache of prepared images of all runs of this process."""
   folder = tempfile.mkdtemp(prefix="fedsafe-tiny-")
   atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -39,7 +39,7 @@ def _cache() -> str:
 
 def arguments(folder: pathlib.Path, **changes) -> list[str]:
   """A command line of the train binary; the run folder is `folder/run` unless changed."""
-  values = FLAGS | {"run_dir": folder / "run", "cache_dir": _cache()} | changes
+  values = FLAGS | {"run_dir": folder / "run", "cache_dir": cache()} | changes
   return [f"--{name}={value}" for name, value in values.items()]
 
 

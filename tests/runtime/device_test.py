@@ -132,6 +132,8 @@ def test_a_data_set_is_an_argument(device):
   assert device.call(total, tf.data.Dataset.range(5)) == 10
   with pytest.raises(UserError, match="tf.data.Dataset"):
     device.call(total, [1, 2])
+  with pytest.raises(TypeError, match="expected a data set of int64, found one of float32"):
+    device.call(total, tf.data.Dataset.from_tensors(1.0))
 
 
 def test_select_and_mixed_placements_are_user_errors(device):
