@@ -15,6 +15,8 @@ __getattr__, __dir__ = lazy.attach(
     "build_adapting_finalizer": "adaptation",
     "build_replacing_finalizer": "adaptation",
     "AdaptingFinalizer": "adaptation",
+    "boosted": "poisoning",
+    "flip_labels": "poisoning",
     "build_baseline": "baselines",
     "Batches": "clients",
     "Shards": "clients",

@@ -7,6 +7,8 @@ that it has a use for.
 import tensorflow_federated as tff
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.learning import order_statistics
+from fedsafe_tff.learning.order_statistics import OrderStatistic
 
 Factory = tff.aggregators.WeightedAggregationFactory
 
@@ -29,6 +31,16 @@ def secure_sum() -> Factory:
 def robust() -> Factory:
   """TFF's zeroing of outliers and adaptive clipping."""
   return tff.learning.robust_aggregator(zeroing=True, clipping=True, weighted=True)
+
+
+def median() -> Factory:
+  """The median of all clients' uploads, coordinate by coordinate; every client counts alike."""
+  return tff.aggregators.as_weighted_aggregator(OrderStatistic(order_statistics.median))
+
+
+def trimmed_mean() -> Factory:
+  """Their mean without the lowest and the highest fifth of the values of each coordinate."""
+  return tff.aggregators.as_weighted_aggregator(OrderStatistic(order_statistics.trimmed_mean))
 
 
 def central_dp(

@@ -36,6 +36,14 @@ AGGREGATORS: dict[str, Aggregator] = {
   "robust": Aggregator(
     lazy.Member("fedsafe_tff.learning.aggregators", "robust"), "zeroing and clipping"
   ),
+  "median": Aggregator(
+    lazy.Member("fedsafe_tff.learning.aggregators", "median"),
+    "of every coordinate, all clients alike",
+  ),
+  "trimmed_mean": Aggregator(
+    lazy.Member("fedsafe_tff.learning.aggregators", "trimmed_mean"),
+    "the same without the lowest and highest fifth of the values",
+  ),
   "central_dp": Aggregator(
     lazy.Member("fedsafe_tff.learning.aggregators", "central_dp"),
     "clipping to --clip_norm, and noise at the server",
