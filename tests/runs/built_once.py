@@ -1,7 +1,7 @@
 """Runs of one process that have the same settings share what is built and traced for them.
 
 A tiny run spends nine tenths of its time on building graphs: TFF's computations, their compiled
-form, attacks and predictions. None of them has a state, so a run takes what an earlier one with
+form; a model shared so shares its traced attacks. None of them has a state, so a run takes what an earlier one with
 the same settings, images and seeds has built; it still begins its own worker, trains and attacks.
 `runs/demo_test.py` and the runs in processes of their own build all of it anew.
 """
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsafe_tff.evaluation import accuracy, controls, crafting
 from fedsafe_tff.runs import prepare, rebuild, trainers
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runtime import in_process, native
@@ -69,18 +68,6 @@ def _compiled(kind: str, real: Callable[[Any], Any]) -> Callable[[Any], Any]:
   return lambda comp: _once((kind, id(comp)), lambda: real(comp), comp)
 
 
-def _graphs(patch: pytest.MonkeyPatch, evaluated: type, attribute: str) -> None:
-  """Traced functions of a model, whose weights, images and keys are arguments."""
-  real = evaluated.__init__
-
-  def init(self, model, *arguments, **keywords):
-    real(self, model, *arguments, **keywords)
-    key = (evaluated.__name__, id(model))
-    setattr(self, attribute, _once(key, lambda: getattr(self, attribute), model))
-
-  patch.setattr(evaluated, "__init__", init)
-
-
 def install(patch: pytest.MonkeyPatch) -> None:
   """Lets runs share what they build until `patch` is undone."""
   for user in (prepare, rebuild):
@@ -90,9 +77,6 @@ def install(patch: pytest.MonkeyPatch) -> None:
   patch.setattr(native, "_compile", _compiled("native", native._compile))
   device = _compiled("in process", in_process.InProcessRuntime._compile)
   patch.setattr(in_process.InProcessRuntime, "_compile", staticmethod(device))
-  _graphs(patch, accuracy.Scorer, "_logits")
-  _graphs(patch, controls.Controls, "_all_zero")
-  _graphs(patch, crafting.Crafter, "_compiled")
 
 
 @contextlib.contextmanager
