@@ -1,8 +1,8 @@
 """Runs of one process that have the same settings share what is built and traced for them.
 
 A tiny run spends nine tenths of its time on building graphs: TFF's computations, their compiled
-form; a model shared so shares its traced attacks. None of them has a state, so a run takes what an earlier one with
-the same settings, images and seeds has built; it still begins its own worker, trains and attacks.
+form, and attacks, which belong to the model. None of them has a state, so a run takes what an
+earlier one with the same settings, images and seeds has built; it still trains and attacks.
 `runs/demo_test.py` and the runs in processes of their own build all of it anew.
 """
 
