@@ -70,8 +70,8 @@ test-slow: setup-test ## run the tests marked slow
 lint: setup-test ## check style with ruff
 	$(PY) -m ruff check .
 
-demo: setup ## run Algorithm 1 on the embedded data, into a new folder under runs/
-	$(PY) -m experiments.train --flagfile=flags/presets/demo.flags \
+demo: setup ## compare three defences on the embedded data, into a new folder under runs/
+	$(PY) -m experiments.demo \
 	  --run_dir="runs/demo-$$(date +%Y%m%d-%H%M%S)-$$$$" $(ARGS)
 
 docs: setup-test ## make the API reference of the library from its docstrings, in .cache/docs

@@ -1,4 +1,4 @@
-"""Undefended, the paper to the letter, and `combined`, on embedded data: one page beside the three.
+"""Undefended, the paper to the letter, and `combined`, on embedded data: one page of all three.
 
 python -m experiments.demo [--run_dir=FOLDER] [--flag=value ...]
 
@@ -15,22 +15,26 @@ from fedsafe_tff.commands import main
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.flags import command_line
 
-_PRESET = "--preset=demo"
-# Folder, name on the page, defence, what it is.
+# Folder, name on the page, preset and what changes in it, what it is.
 RUNS = (
-  ("undefended", "undefended", "none", "Federated training, and nothing against attacks."),
+  (
+    "undefended",
+    "undefended",
+    ("--preset=demo-paper", "--defense=none"),
+    "Federated training, and nothing against attacks.",
+  ),
   (
     "paper",
     "the paper, to the letter",
-    "distributed_noise",
+    ("--preset=demo-paper",),
     "Algorithm 1: one adaptation at the server on adversarial examples, then an independently "
     "noised copy for every client.",
   ),
   (
     "combined",
     "combined",
-    "combined",
-    "Adversarial training at the clients, then adaptation at the server: what we recommend.",
+    ("--preset=demo",),
+    "Adversarial training at the clients; then every copy is noised and healed at the server.",
   ),
 )
 
@@ -43,8 +47,7 @@ def demo(arguments: Sequence[str]) -> int:
   for argument in arguments:
     if argument.lstrip("-").partition("=")[0] == "defense":
       raise UserError("--defense: the demo compares three; python -m experiments.train runs one")
-  words = [_PRESET, *arguments]
-  configs = command_line.parse_variants(words, [{"defense": run[2]} for run in RUNS])
+  configs = command_line.parse_variants(arguments, [words for _, _, words, _ in RUNS])
   folder = pathlib.Path(configs[0].run_dir or _new_folder()).expanduser()
   from fedsafe_tff.runs.report import side_by_side
   from fedsafe_tff.runs.report.run_folder import RunFolder

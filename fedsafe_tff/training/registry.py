@@ -108,8 +108,8 @@ DEFENSES: dict[str, Defense] = {
   ),
   "noise_only": join(["noise"], "such copies without adaptation"),
   "combined": join(
-    ["local", "adaptation"],
-    "what we recommend: adversarial training at the clients, then adaptation at the server",
+    ["local", "healed"],
+    "what we recommend: adversarial training at the clients, then noised and healed copies",
   ),
 }
 

@@ -7,7 +7,7 @@ import pytest
 from fedsafe_tff.commands import train
 from tests.runs import tiny
 
-PRESET = pathlib.Path(__file__).parents[2] / "flags" / "presets" / "demo.flags"
+PRESET = pathlib.Path(__file__).parents[2] / "flags" / "presets" / "demo-paper.flags"
 
 
 @pytest.mark.slow

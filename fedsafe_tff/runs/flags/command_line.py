@@ -9,7 +9,6 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from absl import flags
 
@@ -140,26 +139,29 @@ def parse(arguments: Sequence[str], binary_doc: str = "") -> Config:
 
 
 def parse_variants(
-  arguments: Sequence[str], variants: Sequence[Mapping[str, Any]]
+  arguments: Sequence[str], variants: Sequence[Sequence[str]]
 ) -> list[Config]:
-  """The same for several runs that differ in some settings; see `parse`.
+  """The same for several runs; see `parse`.
 
   Args:
     arguments: The command line of all of them.
-    variants: What each has in the place of the command line's.
+    variants: What stands before it for each, such as another preset.
 
   Raises:
     UserError: As in `parse`; a typed flag must have an effect in one of them.
   """
-  values = flags.FlagValues()
-  define.define_all(values)
-  config, typed = _read(arguments, values)
-  configs = [dataclasses.replace(config, **variant) for variant in variants]
-  idle = [made.inapplicable() for made in configs]
-  for name in sorted(typed):
+  configs, idle, names = [], [], set()
+  for variant in variants:
+    values = flags.FlagValues()
+    define.define_all(values)
+    config, _ = _read([*variant, *arguments], values)
+    names = set(typed_names(arguments, values))
+    idle.append(config.inapplicable())
+    configs.append(config.normalized())
+  for name in sorted(names):
     if all(name in here for here in idle):
       raise UserError(f"--{name} has no effect here: it needs {idle[0][name]}")
-  return [made.normalized() for made in configs]
+  return configs
 
 
 def _read(arguments: Sequence[str], values: flags.FlagValues) -> tuple[Config, set[str]]:
