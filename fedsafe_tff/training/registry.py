@@ -40,22 +40,27 @@ class Defense:
   help: str = ""
 
 
+_adversarial = lazy.Member("fedsafe_tff.training.gradients", "Adversarial")
+_adaptation = lazy.Member("fedsafe_tff.training.adaptation", "Adaptation")
+_noise = lazy.Member("fedsafe_tff.training.copies", "Noise")
+_healed = lazy.Member("fedsafe_tff.training.healed", "Healed")
+
 # Each fills one of the three places.
 PARTS: dict[str, Defense] = {
   "local": Defense(
-    gradient=lazy.Member("fedsafe_tff.training.gradients", "Adversarial"),
+    gradient=_adversarial,
     help="clients train on adversarial examples (Eq. 5)",
   ),
   "adaptation": Defense(
-    adaptation=lazy.Member("fedsafe_tff.training.adaptation", "Adaptation"),
+    adaptation=_adaptation,
     help="the server adapts the model on adversarial examples (Eq. 8-10)",
   ),
   "noise": Defense(
-    copies=lazy.Member("fedsafe_tff.training.copies", "Noise"),
+    copies=_noise,
     help="an independently noised copy for every client (Algorithm 1, 12-15)",
   ),
   "healed": Defense(
-    copies=lazy.Member("fedsafe_tff.training.healed", "Healed"),
+    copies=_healed,
     adapts_copies=True,
     help="such copies, each adapted at the server after the noise",
   ),

@@ -14,6 +14,7 @@ def config(**settings):
 def test_methods_share_a_training_unless_they_change_the_rounds():
   names = {d: identity.training_name(config(defense=d)) for d in DEFENSES}
   local = names.pop("local_adversarial_training")
+  assert local == names.pop("combined")  # its copies are made after the last round
   assert len(set(names.values())) == 1 and local not in names.values()
   assert names["none"].startswith("phantom-seed0-")
 
@@ -22,7 +23,7 @@ def test_methods_share_a_training_unless_they_change_the_rounds():
   "change",
   [{"seed": 1}, {"rounds": 11}, {"uplink_sigma": 0.1}, {"clip_norm": 2.0}, {"split": "published"},
    {"conv_widths": "wide"}, {"num_clients": 4}, {"adaptation_fraction": 0.2}, {"threads": 1},
-   {"runtime": "device"}, {"algorithm": "tff_fed_avg", "defense": "none"},
+   {"runtime": "native"}, {"algorithm": "tff_fed_avg", "defense": "none"},
    {"uplink_sigma": 0.1, "noise_seed": 3}],
 )
 def test_what_changes_a_training(change):
@@ -79,10 +80,11 @@ def test_images_may_move_and_are_told_by_what_they_are(dataset):
 
 def test_names_of_old_caches_stay_known():
   name = identity.old_training_name
-  assert name(config(seed=3)) == "phantom-seed3-fd117e3227bb"
-  assert name(config(dataset="brain_tumor", data_dir="/a", task="glioma", rounds=5)) == (
-    "glioma-seed0-8f7d7a4a5932"
+  assert name(config(seed=3, runtime="native")) == "phantom-seed3-fd117e3227bb"
+  glioma = config(
+    dataset="brain_tumor", data_dir="/a", task="glioma", rounds=5, runtime="native"
   )
+  assert name(glioma) == "glioma-seed0-8f7d7a4a5932"
   noised = config(defense="distributed_noise", noise_seed=3, uplink_sigma=0.1)
   unseeded = dataclasses.replace(noised, noise_seed=-1)  # as there was no such setting
   assert name(noised) == name(unseeded)

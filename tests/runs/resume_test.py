@@ -19,6 +19,7 @@ from tests.runs import tiny
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _CHANGES = {
   "defense": "distributed_noise",
+  "runtime": "native",  # whose worker must end with a run that was killed
   "downlink_schedule": "every",
   "adaptation_every": 2,
   "rounds": 6,

@@ -28,6 +28,7 @@ RESULT_KEYS = {
 
 
 _NOISE_SEED = 3
+_NOISY = ("distributed_noise", "noise_only", "combined")
 _PLAIN = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
 
 pytestmark = pytest.mark.usefixtures("built_once")
@@ -40,9 +41,9 @@ def finished(tmp_path_factory):
   made = {}
   for defense in DEFENSES:
     changes = {"defense": defense, "run_dir": folder / defense}
-    if defense not in ("server_adversarial_training", "distributed_noise"):
+    if defense not in ("server_adversarial_training", "distributed_noise", "combined"):
       changes["adaptation_epochs"] = None
-    if defense in ("distributed_noise", "noise_only"):
+    if defense in _NOISY:
       changes["noise_seed"] = _NOISE_SEED
     words = [w for w in tiny.arguments(folder, **changes) if not w.endswith("=None")]
     assert train.train(words) == 0
@@ -67,7 +68,7 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   assert len(tiny.rows(run / "clients.csv")) == 6
   assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
   manifest = tiny.read_json(run / "manifest.json")
-  noisy = defense in ("distributed_noise", "noise_only")
+  noisy = defense in _NOISY
   assert manifest["seeds"] == {"seed": 0, "noise_seed": _NOISE_SEED if noisy else None}
   assert len(manifest["data_hash"]) == 64
   assert {"versions", "git_commit", "hardware", "finished"} <= set(manifest)

@@ -112,7 +112,7 @@ def in_rounds(schedule, count):
 
 def test_other_flags_reach_their_places(built):
   plain = built()
-  assert (plain.model, plain.seed, plain.downlink) == ("the model", 0, "select")
+  assert (plain.model, plain.seed, plain.downlink) == ("the model", 0, "map")
   assert plain.gradient == gradients.Plain() and plain.attack_eps_fn is None
   assert plain.copies is None and not plain.copies_in_rounds
   assert not hasattr(plain, "adaptation") and not hasattr(plain, "adaptation_data")
@@ -136,7 +136,8 @@ def test_other_flags_reach_their_places(built):
   assert plain.noise_seed is None and built(**noisy, noise_seed=7).noise_seed == 7
   assert built(**noisy).copies == copies.Noise(0.3) and not built(**noisy).copies_in_rounds
   assert built(**noisy, downlink_schedule="every").copies_in_rounds
-  assert built(**noisy, downlink="map").downlink == "map"
+  assert built(**noisy, runtime="native").downlink == "select"
+  assert built(**noisy, runtime="native", downlink="map").downlink == "map"
   # The map-reduce form has no federated_select.
   assert built(**noisy, runtime="device").downlink == "map"
 

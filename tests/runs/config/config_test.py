@@ -125,10 +125,14 @@ def test_fractions_of_a_published_split_leave_out_the_evaluation_part():
 @pytest.mark.parametrize("defense", DEFENSES)
 def test_what_applies_to_a_defense(defense):
   without = Config(defense=defense).inapplicable()
-  adapting = defense in ("server_adversarial_training", "distributed_noise")
+  adapting = defense in ("server_adversarial_training", "distributed_noise", "combined")
   assert ("adaptation_eps" not in without) == adapting
-  assert ("local_attack_eps" not in without) == (defense == "local_adversarial_training")
-  assert ("downlink_sigma" not in without) == (defense in ("distributed_noise", "noise_only"))
+  assert ("local_attack_eps" not in without) == (
+    defense in ("local_adversarial_training", "combined")
+  )
+  assert ("downlink_sigma" not in without) == (
+    defense in ("distributed_noise", "noise_only", "combined")
+  )
   for name, needs in without.items():
     assert needs == setting_of(FIELDS[name]).needs
 

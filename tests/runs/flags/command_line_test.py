@@ -25,6 +25,9 @@ def preset(tmp_path):
   return write
 
 
+_NOISY = "--defense=distributed_noise, noise_only or combined"
+
+
 def test_nothing_typed_gives_the_defaults():
   assert command_line.parse([]) == Config()
 
@@ -138,7 +141,7 @@ def test_words_that_are_no_flags_are_a_user_error():
     (["--adaptation_random_start=false"], "adaptation_random_start", "--defense="),
     (["--defense=noise_only", "--adaptation_eps=0.1"], "adaptation_eps", "--defense=server"),
     (["--defense=noise_only", "--local_attack_eps=0.1"], "local_attack_eps", "--defense=local"),
-    (["--downlink_sigma=0.1"], "downlink_sigma", "--defense=distributed_noise or noise_only"),
+    (["--downlink_sigma=0.1"], "downlink_sigma", _NOISY),
     (["--algorithm=tff_fed_avg", "--uplink_sigma=0.1"], "uplink_sigma", "--algorithm=fedsafe"),
     (["--prox_mu=0.1"], "prox_mu", "--algorithm=tff_fed_prox"),
     (["--uplink_delta=1e-6"], "uplink_delta", "noise with an accounting"),
@@ -146,7 +149,7 @@ def test_words_that_are_no_flags_are_a_user_error():
     (["--uplink_sigma=0.1", "--exposures=3"], "exposures", "--clip_norm with"),
     (["--dataset=npz", "--skip_bad_images"], "skip_bad_images", "a data set of image files"),
     (["--dataset=pathology", "--skip_bad_images"], "skip_bad_images", "a data set of image"),
-    (["--attack_colluders=2"], "attack_colluders", "--defense=distributed_noise or noise_only"),
+    (["--attack_colluders=2"], "attack_colluders", _NOISY),
     (["--data_dir=x"], "data_dir", "a data set read from disk"),
     (["--partition=iid", "--dirichlet_alpha=1"], "dirichlet_alpha", "--partition=dirichlet"),
     (["--attacks=fgsm", "--attack_steps=3"], "attack_steps", "pgd, .* among --attacks"),
