@@ -1,6 +1,7 @@
 """The runtime that a run's settings ask for."""
 
 import os
+import pathlib
 from collections.abc import Callable
 
 from fedsafe_tff import lazy
@@ -33,6 +34,11 @@ def open_runtime(
     log_path: File for the output of TFF's worker, if there is one.
     log: Is told what a user should know.
   """
+  if config.compute_dtype == "bfloat16" and not _has_bfloat16():
+    log(
+      "this processor has no arithmetic of bfloat16, in which it takes several times as long: "
+      "--compute_dtype=float32 is faster here"
+    )
   if config.runtime == "native":
     from fedsafe_tff.runtime import gpus
 
@@ -50,3 +56,21 @@ def open_runtime(
   }
   taken = lazy.taken(registry.RUNTIMES[config.runtime], offered)
   return registry.build(config.runtime, **taken)
+
+
+def _has_bfloat16() -> bool:
+  """Whether a GPU is there, or the processor has bfloat16; true where that can't be told."""
+  from fedsafe_tff.runtime import gpus
+
+  if gpus.visible():
+    return True
+  flags = _processor_flags()
+  return not flags or bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
+def _processor_flags() -> frozenset[str]:
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    return frozenset()
+  return frozenset(word for line in lines if line.startswith("flags") for word in line.split())

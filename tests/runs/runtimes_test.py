@@ -25,6 +25,19 @@ def test_what_a_user_should_know_is_said(tmp_path, monkeypatch):
   assert len(said) == 1 and "--runtime=device" in said[0]
 
 
+def test_bfloat16_is_told_where_the_processor_lacks_it(tmp_path, monkeypatch):
+  def told(dtype, flags, gpu=False):
+    said = []
+    monkeypatch.setattr(runtimes, "_processor_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(gpus, "visible", lambda: gpu)
+    runtimes.open_runtime(Config(compute_dtype=dtype), tmp_path / "worker.log", said.append)
+    return said
+
+  assert "--compute_dtype=float32" in told("bfloat16", ["avx2"])[0]
+  assert not told("bfloat16", ["avx2", "amx_bf16"]) and not told("bfloat16", [])
+  assert not told("float32", ["avx2"]) and not told("bfloat16", ["avx2"], gpu=True)
+
+
 def test_an_idle_gpu_stops_a_run_before_it_prepares(monkeypatch):
   monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
   monkeypatch.setattr(gpus, "visible", lambda: False)
