@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_federated as tff
+from google.protobuf import message as protobuf
 
 from fedsafe_tff import keys
 from fedsafe_tff.data.augment import parse_ops
@@ -30,7 +31,13 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
   sizes = [len(rows) for rows in prepared.clients]
   clients = range(config.num_clients)
   if config.algorithm == "fedsafe":
-    process = build_fed_safe(config, prepared, noise)
+    try:
+      process = build_fed_safe(config, prepared, noise)
+    except protobuf.DecodeError:
+      raise UserError(
+        f"--privacy={config.privacy}: TFF can't put its aggregator into a whole process, whose "
+        "description gets too deep to be read back: choose another mechanism, such as central"
+      ) from None
     noise_key = keys.noise_root(noise.seed or 0, config.seed).numpy()
     return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key)
   return Trainer(

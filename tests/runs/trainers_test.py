@@ -3,7 +3,9 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import message as protobuf
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import baselines, fed_safe
 from fedsafe_tff.privacy import accounting, calibration
 from fedsafe_tff.runs import evaluate, trainers
@@ -242,3 +244,13 @@ def test_noise_without_an_accounting():
   found = Noise.from_config(central, 10)
   assert found.paper_epsilon(3) is None
   assert found.epsilon(3) == accounting.central_epsilon(noise_multiplier=2.0, rounds=3, delta=1e-5)
+
+
+def test_a_process_that_tff_cant_read_back_ends_in_a_line(monkeypatch):
+  def fail(*arguments, **settings):
+    raise protobuf.DecodeError("Error parsing message")
+
+  monkeypatch.setattr(trainers, "build_fed_safe", fail)
+  config = Config(privacy="distributed", clip_norm=1.0, noise_multiplier=1.0, upload="update")
+  with pytest.raises(UserError, match="--privacy=distributed: TFF can't"):
+    trainers.build_trainer(config, PREPARED, types.SimpleNamespace(seed=0), None)
