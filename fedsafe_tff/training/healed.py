@@ -3,7 +3,7 @@
 Independent noise alone hides a copy only from who does not know of it: an attacker draws noise of
 his own around his copy. Where the noise is so large that it hurts, and the server then heals each
 copy on its own images, an attacker would have to heal his draws as well, with other images, and
-finds other copies. What that is worth is measured in docs/defences.md.
+finds other copies. docs/defences.md says what has been measured of it and what has not.
 """
 
 import dataclasses

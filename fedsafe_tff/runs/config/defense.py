@@ -80,8 +80,8 @@ class DefenseConfig:
     8,
     "Passes of --adaptation_epochs epochs at most; the server keeps so many times its images.",
     low=1,
-    applies=lambda c: c.adapts and c.adaptation_examples == "iterated",
-    needs="--adaptation_examples=iterated, with adaptation at the server",
+    applies=lambda c: (c.adapts or c.heals_copies) and c.adaptation_examples == "iterated",
+    needs="--adaptation_examples=iterated, with adaptation at the server or of copies",
   )
   adaptation_share: float = setting(
     1.0,
