@@ -22,12 +22,7 @@ def parser(name: str, doc: str) -> argparse.ArgumentParser:
     name: The benchmark's module.
     doc: Its docstring.
   """
-  made = _Parser(
-    prog=f"python -m benchmarks.{name}",
-    description=doc,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  made = plain_parser(name, doc)
   data = made.add_mutually_exclusive_group(required=True)
   data.add_argument("--data_dir", default="", help="folder of the MRI, in Kaggle's layout")
   data.add_argument("--synthetic", action="store_true", help="random images of the same shape")
@@ -44,6 +39,16 @@ def parser(name: str, doc: str) -> argparse.ArgumentParser:
   made.add_argument("--batch_size", type=at_least(1), default=32, help="of local training")
   made.add_argument("--cache_dir", default=".cache", help="folder of prepared images")
   return made
+
+
+def plain_parser(name: str, doc: str) -> argparse.ArgumentParser:
+  """A parser without flags, for a benchmark that has none of the common ones."""
+  return _Parser(
+    prog=f"python -m benchmarks.{name}",
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
 
 
 def at_least(low: int) -> Callable[[str], int]:

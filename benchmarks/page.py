@@ -3,6 +3,7 @@
 import datetime
 import importlib.metadata
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +29,7 @@ class Page:
       arguments: The command line.
     """
     self._parts = [f"# {name}", what.strip()]
-    command = ["python -m", f"benchmarks.{name}", *_without_folders(arguments)]
+    command = ["python -m", f"benchmarks.{name}", *map(shlex.quote, _without_folders(arguments))]
     self._parts.append(f"`{' '.join(command)}`")
 
   def machine(self, **facts: Any) -> None:
