@@ -40,10 +40,10 @@ def from_variables(
     name: Of the model, for messages.
 
   Raises:
-    UserError: It assigns to `frozen`, or uses ops that can't be made pure.
+    UserError: It does not take such images, assigns to `frozen`, or uses ops that can't be made
+      pure.
   """
-  with _functions_inlined():
-    traced = tf.function(forward).get_concrete_function(image_spec)
+  traced = _traced(forward, image_spec, name)
   graph_def = traced.graph.as_graph_def()
   captured = {id(handle): inner.op.name for handle, inner in traced.graph.captures}
   handle_of = {
@@ -73,6 +73,21 @@ def from_variables(
   specs = [tf.TensorSpec(v.shape, v.dtype) for v in trainable]
   names = traced.inputs[0].name, traced.outputs[0].name
   return _pure(graph_def, *names, reads, fed, [image_spec, keys.SPEC, *specs], name)
+
+
+def _traced(forward: Callable[[tf.Tensor], tf.Tensor], image_spec: tf.TensorSpec, name: str):
+  """The graph of a forward pass."""
+  try:
+    with _functions_inlined():
+      return tf.function(forward).get_concrete_function(image_spec)
+  except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # AutoGraph puts the user's frames before the reason, Keras the arguments of the call behind it.
+    said = [line for line in lines if "Error: " in line][-1:] or lines or [type(error).__name__]
+    shape = "x".join("n" if side is None else str(side) for side in image_spec.shape)
+    raise UserError(
+      f"{name} can't be applied to images of shape {shape}, float32 in [0, 1]: {said[0]}"
+    ) from error
 
 
 def from_tensors(

@@ -175,6 +175,7 @@ def test_frozen_weights_can_be_put_back():
     (keras_nets.batch_norm, "own.*moving_mean.*GroupNormalization"),
     (keras_nets.feature_map, r"own returns shape \(None, 14, 14, 2\).*\[n, 2\]"),
     (keras_nets.one_more, r"own returns shape \(None, 3\).*\[n, 2\]"),
+    (keras_nets.other_size, "own can.t be applied to images of shape n.*None, 9, 9, 1"),
     (keras_nets.no_model, "own must return a Keras model, but returned list"),
   ],
 )
