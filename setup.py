@@ -40,6 +40,7 @@ setup(
     "rich>=13",
     "scikit-learn>=1.3",
     "scipy>=1.9",
+    "threadpoolctl>=3",
     "tensorboard>=2.14,<2.15",
     "tensorflow>=2.14.1,<2.15",
     "tensorflow-datasets>=4.9",

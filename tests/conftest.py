@@ -7,6 +7,10 @@ import pytest
 
 # Read by TensorFlow when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Read by numpy and scikit-learn. Two processes share the tests, and threads of BLAS that outnumber
+# the cores wait for one another.
+for _library in ("OPENBLAS", "OMP"):
+  os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 
 # Files that take longest, longest first. Whole files go to the processes that share the tests, in
@@ -39,12 +43,27 @@ def shared_data() -> pathlib.Path:
   return folder
 
 
+# Runs of these folders draw no plots, which take a third of a tiny run, where nobody looks at them:
+# a module that does says so by `PICTURES = True`.
+_RUNS = ("runs", "commands")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pictures(request):
+  folder = request.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+  if folder not in _RUNS or getattr(request.module, "PICTURES", False):
+    yield
+    return
+  from fedsafe_tff.runs.report import build
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(build, "_PLOTS", ())
+    yield
+
+
 @pytest.fixture
 def without_pictures(monkeypatch):
-  """Reports without plots, which take a third of a tiny run.
-
-  For runs whose pictures nobody looks at; report/ and the runs of every defence draw them all.
-  """
+  """Runs without plots in a module that looks at those of others."""
   from fedsafe_tff.runs.report import build
 
   monkeypatch.setattr(build, "_PLOTS", ())

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 import fedsafe_tff
 from tests import notebook
@@ -12,6 +13,7 @@ _PATH = ROOT / "docs" / "tutorial.ipynb"
 _SMALL = {"ROUNDS": 2, "ROBUST_ROUNDS": 1, "SIZES": (0.03,)}
 
 
+@pytest.mark.slow
 def test_its_cells_run_in_order(runtime):
   del runtime  # TFF's default again afterwards
   first, *cells = ["".join(cell["source"]) for cell in notebook.code_cells(_PATH)]

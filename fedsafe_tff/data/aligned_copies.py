@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.ndimage
+import threadpoolctl
 
 SIDE = 64  # of the pictures that are compared, in pixels
 MIN_DETAIL = 0.983
@@ -47,6 +48,16 @@ def find(pictures: np.ndarray) -> np.ndarray:
     side: _block_means(smooth if side < SIDE // 2 else finest, side) for side, _, _ in _LEVELS
   }
   pairs = _neighbours(levels[_LEVELS[0][0]])
+  # Thousands of systems of six equations: threads of BLAS wait for one another at each of them, for
+  # seconds where the machine has other work.
+  with threadpoolctl.threadpool_limits(1, "blas"):
+    return _aligned(finest, levels, pairs)
+
+
+def _aligned(
+  finest: np.ndarray, levels: dict[int, np.ndarray], pairs: np.ndarray
+) -> np.ndarray:
+  """Those of the pairs that show the same after they are aligned, level by level."""
   moves = np.zeros([len(pairs), 4], np.float32)
   for side, steps, least in _LEVELS:
     kept = []

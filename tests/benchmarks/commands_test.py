@@ -58,6 +58,7 @@ def _table(text: str, first: str) -> dict[str, list[str]]:
   return rows
 
 
+@pytest.mark.slow
 def test_fedavg_round(page):
   rows = _table(
     page(
@@ -76,6 +77,7 @@ def test_fedavg_round(page):
   assert any("devices of 1 thread" in name for name in rows)
 
 
+@pytest.mark.slow
 def test_stock_tff(page):
   text = page(
     stock_tff,

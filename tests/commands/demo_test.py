@@ -8,7 +8,7 @@ from fedsafe_tff.commands import compare, demo
 from fedsafe_tff.errors import UserError
 from tests.runs import tiny
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_the_page_names_the_strongest_and_who_was_left_out(made):
   assert not (folder / "standard" / "attacker_own_copy.md").exists()
 
 
-def test_the_numbers_are_those_of_a_run_of_its_own(made, tmp_path, without_pictures):
+def test_the_numbers_are_those_of_a_run_of_its_own(made, tmp_path):
   folder, _, _ = made
   changes = {"defense": "distributed_noise", "noise_seed": 4, "evaluation": "standard"}
   run = tiny.arguments(tmp_path, **changes, attack_eps=0.1, attack_images=6, keep_checkpoints=2)

@@ -23,7 +23,7 @@ def brain(shared_data, cache_dir):
   "task, images, test, exact, near",
   [
     ("meningioma", 1437, 220, 211, None),
-    ("glioma", 1426, 205, 123, None),
+    pytest.param("glioma", 1426, 205, 123, None, marks=pytest.mark.slow),
     ("four_class", 3264, 394, 251, 272),
   ],
 )
@@ -81,7 +81,9 @@ def test_the_second_look_joins_some_groups_of_the_manifest(brain, shared_data):
   assert np.bincount(data.groups).max() <= 12
 
 
-@pytest.mark.parametrize("task", ["meningioma", "glioma"])
+@pytest.mark.parametrize(
+  "task", ["meningioma", pytest.param("glioma", marks=pytest.mark.slow)]
+)
 def test_no_evaluation_image_has_a_copy_in_training(brain, task):
   """Told without hashes and alignment: no pair across the parts is as alike as copies are."""
   data = brain(task)

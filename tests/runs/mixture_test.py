@@ -9,6 +9,9 @@ from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training.iterated import PASSES
 from tests.runs import tiny
 
+PICTURES = True
+pytestmark = pytest.mark.usefixtures("built_once")
+
 _MIXED = {
   "defense": "healed+local+adaptation", "adaptation_examples": "iterated", "adaptation_passes": 3,
   "adaptation_every": 2, "local_loss": "trades", "local_weight_sigma": 0.01, "rounds": 3,

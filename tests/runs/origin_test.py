@@ -15,7 +15,7 @@ def write(folder, count, side, brightness):
     PIL.Image.fromarray(pixels).save(folder / f"{side}-{index}.png")
 
 
-pytestmark = pytest.mark.usefixtures("without_pictures", "built_once")
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 def run_on(data, folder):

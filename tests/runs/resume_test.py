@@ -31,7 +31,7 @@ _CHANGES = {
 }
 _PLOTS = build._PLOTS  # all of a report's
 
-pytestmark = pytest.mark.usefixtures("without_pictures", "built_once")
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +156,11 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
   "changes",
   [
     {"algorithm": "tff_fed_avg", "momentum": 0.9},
-    {"algorithm": "tff_fed_prox", "prox_mu": 0.1},
-    {"algorithm": "tff_mime_lite"},
+    pytest.param({"algorithm": "tff_fed_prox", "prox_mu": 0.1}, marks=pytest.mark.slow),
+    pytest.param({"algorithm": "tff_mime_lite"}, marks=pytest.mark.slow),
     {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
     {"aggregator": "secure_sum", "upload": "update"},
-    {"aggregator": "robust", "upload": "update"},
+    pytest.param({"aggregator": "robust", "upload": "update"}, marks=pytest.mark.slow),
     {"aggregator": "adaptive_dp", "upload": "update", "dp_noise_multiplier": 0.25},
   ],
   ids=lambda changes: next(iter(changes.values())),

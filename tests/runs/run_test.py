@@ -31,6 +31,7 @@ _NOISE_SEED = 3
 _NOISY = ("distributed_noise", "noise_only", "combined")
 _PLAIN = {"defense": "distributed_noise", "noise_seed": _NOISE_SEED}
 
+PICTURES = True
 pytestmark = pytest.mark.usefixtures("built_once")
 
 

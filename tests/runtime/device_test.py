@@ -41,6 +41,14 @@ def checked_total(state, clients):
   return state, tff.federated_sum(tff.federated_map(below_three, clients))
 
 
+def test_every_stage_gives_what_it_gives_natively(device, runtime, tmp_path):
+  store = small.store(tmp_path)
+  found = tf.nest.flatten(rounds.linear(device.call, store))
+  expected = tf.nest.flatten(rounds.linear(runtime.call, store, "select"))
+  rounds.assert_same(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_three_devices_give_what_the_native_worker_gives(runtime, tmp_path):
   store = small.store(tmp_path)
   program = subprocess.Popen(

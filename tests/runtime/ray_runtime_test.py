@@ -108,6 +108,7 @@ def cluster():
     two.shutdown()
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_what_the_native_worker_gives(runtime, cluster, tmp_path):
   store = small.store(tmp_path)
   expected = rounds.network(runtime.call, store, "select", rounds=2)
@@ -132,6 +133,7 @@ def test_too_large_a_share_is_a_user_error(cluster):
     pass
 
 
+@pytest.mark.slow
 def test_a_machine_lost_in_mid_round_costs_nothing_but_time(cluster):
   said = []
   with RayRuntime(address=cluster.address, log=said.append) as ray:

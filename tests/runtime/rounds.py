@@ -99,6 +99,27 @@ def network(call, store, downlink="map", rounds=3):
   return state, metrics, call(process.adapt, state), call(process.distribute, state, CLIENTS)
 
 
+def linear(call, store, downlink="map"):
+  """Every stage with a model of one layer: clipping, noise both ways, adaptation on its examples.
+
+  Returns:
+    As `network`.
+  """
+
+  def data():
+    return read_named(store.directory, SERVER, small.SHAPE)
+
+  process = build(
+    store, logistic_regression(), downlink=downlink, clip_norm=1.0,
+    adaptation=Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8), adaptation_data=data,
+    adapt_when=schedules.every(2),
+  )  # fmt: skip
+  state = call(process.initialize)
+  for _ in range(2):
+    state, metrics = call(process.next, state, CLIENTS)
+  return state, metrics, call(process.adapt, state), call(process.distribute, state, CLIENTS)
+
+
 def aggregated(call, store, name):
   """State and metrics after two rounds with an aggregator of TFF's."""
   process = build(store, logistic_regression(), aggregator=name)

@@ -10,6 +10,8 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.report.build import build
 from tests.runs.report import synthetic
 
+PICTURES = True
+
 
 class Page(html.parser.HTMLParser):
   """Tags, links and text of a page."""
