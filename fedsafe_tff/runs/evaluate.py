@@ -195,13 +195,14 @@ def evaluate(
   ]
   if by_stratum:
     evaluation["strata"] = by_stratum
-    write_csv(path / "strata.csv", by_stratum)
+    write_csv(path / "strata.csv", by_stratum, summed=True)
   if config.attack_worst_case:
     evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
   rows = [row for result in results for row in result.rows()]
   if suite is not None:
     rows += [row for result in made for row in result.rows()]
-  write_csv(path / "transfer_matrix.csv", [run_dir_lib.without_nan(row) for row in rows])
+  plain = [run_dir_lib.without_nan(row) for row in rows]
+  write_csv(path / "transfer_matrix.csv", plain, summed=True)
   write_examples(path / "examples.npz", config, prepared, copies[0], _example(config))
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   if not keep:
@@ -283,7 +284,7 @@ def write_examples(
   examples = triptych(
     prepared.model, copy, images[some], labels[some], spec, evaluation_key(config)
   )
-  with atomic_path(path) as temporary, temporary.open("wb") as file:
+  with atomic_path(path, summed=True) as temporary, temporary.open("wb") as file:
     np.savez(
       file,
       **examples,

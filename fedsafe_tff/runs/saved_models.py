@@ -8,12 +8,14 @@ their copies differ from the global model.
 """
 
 import dataclasses
+import io
 import pathlib
 import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fedsafe_tff.data import sums
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
@@ -91,7 +93,8 @@ def read(file: pathlib.Path) -> Stored:
     UserError: It is missing or damaged.
   """
   try:
-    with np.load(file, allow_pickle=False) as archive:
+    data = sums.read(file, "run the training's command again, which makes it anew")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
       frozen = sorted(name for name in archive if name.startswith(_FROZEN))
       return Stored(
         weights=tuple(archive[name] for name in sorted(filter(str.isdigit, archive), key=int)),
@@ -130,7 +133,7 @@ def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalM
   if weights:
     arrays["names"] = np.array(model.weight_names, str)
   arrays["frozen_names"] = np.array([name for name, _ in model.frozen], str)
-  with atomic_path(file) as temporary, temporary.open("wb") as opened:
+  with atomic_path(file, summed=True) as temporary, temporary.open("wb") as opened:
     np.savez(opened, **arrays)
 
 
