@@ -196,7 +196,8 @@ def _work(job: Job, *, work, folder: pathlib.Path | None) -> tuple[str, int, Chu
   made = work(part)
   if folder is None:
     return name, len(part), made
-  with atomic_path(folder / f"{name}.npz", summed=True) as part, part.open("wb") as file:
+  chunk = folder / f"{name}.npz"
+  with atomic_path(chunk, summed=True) as temporary, temporary.open("wb") as file:
     np.savez(file, **made)
   return name, len(part), None
 

@@ -19,6 +19,7 @@ from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import Notice
 
 _TEXTS = ("class_names", "names", "skipped", "patients", "sites", "kinds")
+_REMEDY = "the images are read anew"
 _OPTIONAL = ("published_test", "published_validation", "patients", "sites", "kinds", "inventory")
 
 
@@ -62,7 +63,7 @@ def read(path: pathlib.Path, cache_dir: str) -> ImageSet | None:
   if not path.is_file():
     return None
   try:
-    with np.load(io.BytesIO(sums.read(path)), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(sums.read(path, _REMEDY)), allow_pickle=False) as archive:
       values = dict(archive)
     for name in _TEXTS:
       if name in values:
@@ -74,8 +75,9 @@ def read(path: pathlib.Path, cache_dir: str) -> ImageSet | None:
       raise ValueError("pixels of other images")
     return ImageSet(**(dict.fromkeys(_OPTIONAL) | values | {"images": images}))
   except Exception as error:  # a damaged cache entry is as good as none
-    said = " ".join(str(error).split())[:200]
-    warnings.warn(f"{path} can't be used ({said}): the images are read anew", Notice, stacklevel=2)
+    told = isinstance(error, sums.Damaged)
+    said = str(error) if told else f"{path} can't be used ({error}): {_REMEDY}"
+    warnings.warn(said, Notice, stacklevel=2)
     path.unlink(missing_ok=True)
     return None
 

@@ -91,8 +91,8 @@ def complete(store: ShardStore) -> bool:
     if index["sizes"] != store.sizes or not all(sums.known(folder / name) for name in names):
       return False  # of an older version
     for name in names:
-      sums.check(folder / name)
+      sums.check(folder / name, "it is written anew")
     return True
   except (OSError, ValueError, KeyError, TypeError, sums.Damaged) as error:
-    warnings.warn(f"prepared images are written anew: {error}", Notice, stacklevel=2)
+    warnings.warn(f"prepared images: {error}", Notice, stacklevel=2)
     return False

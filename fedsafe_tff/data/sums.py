@@ -148,7 +148,7 @@ def _check(path: pathlib.Path, found: Sum, remedy: str) -> None:
   sums = _lines(path.parent).get(path.name)
   if sums is not None and found not in sums:
     remedy = remedy or "take it from a copy, or run the command that made it again"
-    raise Damaged(f"{path} is damaged: it is not what was written there by its checksum: {remedy}")
+    raise Damaged(f"{path} is damaged: by its checksum it is not what was written: {remedy}")
 
 
 def _line(name: str, found: Sum) -> bytes:
