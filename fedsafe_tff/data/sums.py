@@ -97,11 +97,6 @@ def known(path: pathlib.Path) -> bool:
   return path.name in _lines(path.parent)
 
 
-def was_written(path: pathlib.Path, data: bytes) -> bool:
-  """Whether `data` is what was written under this name at some time."""
-  return Sum().then(data) in _lines(path.parent).get(path.name, ())
-
-
 def read_table(path: pathlib.Path) -> tuple[bytes, bool]:
   """What a file that grows row by row holds.
 

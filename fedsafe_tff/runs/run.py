@@ -105,11 +105,12 @@ def _train_and_evaluate(
       client_images=[len(rows) for rows in prepared.clients],
       largest_patient=prepared.largest_patient,
     )
-    config = _within_epsilon(config, noise, progress)
+    whole, config = config, _within_epsilon(config, noise, progress)
     run_dir_lib.write_json(path / "partition.json", prepared.partition_facts())
     run_dir_lib.write_manifest(
       path,
       **manifest_facts(config, prepared, noise),
+      config=whole.as_dict(),
       started=_now(),
     )
     for line in noise.statement(config.rounds):

@@ -94,11 +94,9 @@ def _check_config(path: pathlib.Path, config: Config) -> None:
     try:
       before = json.loads(sums.read(file))
     except (ValueError, sums.Damaged):
-      if not sums.was_written(file, json_of(config.as_dict())):
-        raise UserError(f"{file} is damaged: choose another --run_dir") from None
+      before = _config_of_manifest(path, config)
       warnings.warn(f"{file} was damaged: it is made anew", Notice, stacklevel=2)
-      before = json.loads(json_of(config.as_dict()))
-      write_json(file, config.as_dict())
+      write_json(file, before)
     differing = config.differences(before)
     # Before the manifest nothing was computed: whoever mends what was wrong may go on here.
     if differing and not (path / "manifest.json").is_file():
@@ -112,6 +110,14 @@ def _check_config(path: pathlib.Path, config: Config) -> None:
     raise UserError(f"--run_dir={path} is not empty and not a run folder: choose another")
   else:
     write_json(file, config.as_dict())
+
+
+def _config_of_manifest(path: pathlib.Path, config: Config) -> dict[str, Any]:
+  """The settings, which the manifest holds too; those given now where nothing was computed yet."""
+  manifest = read_manifest(path)
+  if manifest and "config" not in manifest:  # of an older version
+    raise UserError(f"{path / 'config.json'} is damaged: choose another --run_dir")
+  return manifest.get("config") or config.as_dict()
 
 
 def _make_new(path: pathlib.Path) -> pathlib.Path:
@@ -139,12 +145,7 @@ def _new_name(config: Config) -> str:
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes JSON so that a reader never meets half of it."""
   with atomic_path(path, summed=True) as temporary:
-    temporary.write_bytes(json_of(value))
-
-
-def json_of(value: Any) -> bytes:
-  """What `write_json` writes."""
-  return (json.dumps(value, indent=2) + "\n").encode()
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def without_nan(value: Any) -> Any:
