@@ -57,11 +57,13 @@ def train(
     progress.note(f"continuing after round {done} of {config.rounds}")
   metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
   clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
-  _restore(metrics_table, clients_table, path, progress)
   passes_table = None
   if config.adapts and config.adaptation_examples == "iterated":
     columns = ("round", "pass", *iterated.PASSES)
     passes_table = run_dir_lib.CsvTable(path / "adaptation.csv", columns, keep_rounds=done)
+  _restore(metrics_table, clients_table, passes_table, path, progress)
+  if done:
+    run_dir_lib.write_json(path / "privacy.json", noise.facts(done, config.rounds))
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   validation = prepared.images("validation")
   events = events_lib.Events(path / "tensorboard")
@@ -97,6 +99,7 @@ def train(
 def _restore(
   metrics: run_dir_lib.CsvTable,
   clients: run_dir_lib.CsvTable,
+  passes: run_dir_lib.CsvTable | None,
   path: pathlib.Path,
   progress: Progress,
 ) -> None:
@@ -114,6 +117,9 @@ def _restore(
       progress.note(f"metrics.csv has lost {_rounds(metrics.lost)}: they can't be restored")
   if clients.lost:
     progress.note(f"clients.csv has lost {_rounds(clients.lost)}: they can't be restored")
+  adapted = {int(row["round"]) for row in metrics.rows if str(row.get("adapted")) == "1"}
+  if passes is not None and (lost := sorted(adapted & set(passes.lost))):
+    progress.note(f"adaptation.csv has lost {_rounds(lost)}: they can't be restored")
 
 
 def _rounds(numbers: list[int]) -> str:

@@ -230,6 +230,7 @@ class CsvTable:
 
   Attributes:
     lost: Rounds that ought to be there and are not.
+    rows: Those of earlier sessions, until the first one is added.
   """
 
   def __init__(self, path: pathlib.Path, columns: Sequence[str], *, keep_rounds: int | None = None):
@@ -256,7 +257,7 @@ class CsvTable:
     with atomic_path(self._path, summed=True) as temporary:
       data = self._text(rows, heading=True)
       temporary.write_bytes(data)
-    self._rows, self._sum = list(rows), sums.Sum().then(data)
+    self.rows, self._sum = list(rows), sums.Sum().then(data)
 
   def _text(self, rows: Sequence[Mapping[str, Any]], heading: bool = False) -> bytes:
     stream = io.StringIO(newline="")
@@ -268,13 +269,13 @@ class CsvTable:
 
   def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Puts rows of lost rounds back in their places."""
-    self._write(sorted([*self._rows, *rows], key=lambda row: int(row["round"])))
+    self._write(sorted([*self.rows, *rows], key=lambda row: int(row["round"])))
     self.lost = sorted(set(self.lost) - {int(row["round"]) for row in rows})
 
   def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Adds rows; None and NaN become empty cells."""
     data = self._text(rows)
-    self._rows = []  # those at the opening are for `restore` alone
+    self.rows = []
     self._sum = self._sum.then(data)
     try:
       sums.record(self._path, self._sum)
