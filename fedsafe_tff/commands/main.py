@@ -8,6 +8,12 @@ from collections.abc import Callable, Sequence
 
 from fedsafe_tff.errors import Notice, UserError
 
+_DISK = {
+  errno.ENOSPC: "the disk is full: free space",
+  errno.EDQUOT: "the disk quota is full: free space",
+  errno.EROFS: "the file system is read-only: give a folder that can be written to",
+}
+
 
 def run(work: Callable[[Sequence[str]], int | None]) -> None:
   """Calls `work(arguments)` and leaves: 0 done, 1 failed or stopped, 2 the user can mend it."""
@@ -27,10 +33,14 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit's flush fails
     code = 1
   except OSError as error:
-    if error.errno != errno.ENOSPC:
+    if error.errno not in _DISK:
       raise
     where = f" ({error.filename})" if error.filename else ""
-    code = _say(f"the disk is full{where}: free space, then run the same command", 2)
+    code = _say(f"{_DISK[error.errno]}{where}, then run the same command", 2)
+  except RuntimeError as error:
+    if "home directory" not in str(error):
+      raise
+    code = _say("~ stands for no folder here, as there is no HOME: give the folder in full", 2)
   sys.exit(code)
 
 

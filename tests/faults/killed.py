@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Callable
 
 import psutil
 
@@ -53,7 +54,14 @@ class Server:
     self._context.set_forkserver_preload(["tests.faults.warm"])
 
   def run(
-    self, command: str, words: list[str], *, seconds: float | None = None, event: int | None = None
+    self,
+    command: str,
+    words: list[str],
+    *,
+    seconds: float | None = None,
+    event: int | None = None,
+    terminate: bool = False,
+    setup: Callable[[], None] | None = None,
   ) -> Session:
     """Runs `fedsafe COMMAND WORDS`.
 
@@ -63,13 +71,19 @@ class Server:
       seconds: When to kill it; None for never.
       event: At which moment of files it kills itself: before it opens a file to write, renames,
         removes, locks; None for never.
+      terminate: Whether SIGTERM comes half a second before, as a cluster sends it with a deadline.
+      setup: Is called in the process before the command; a function of a module.
     """
     name = uuid.uuid4().hex
     log, count = self._folder / f"{name}.log", self._folder / f"{name}.count"
-    process = self._context.Process(target=_session, args=(name, command, words, log, count, event))
+    given = (name, command, words, log, count, event, setup)
+    process = self._context.Process(target=_session, args=given)
     started = time.monotonic()
     process.start()
     process.join(seconds if seconds is not None else 600)
+    if terminate and process.is_alive():
+      process.terminate()
+      process.join(0.5)
     process.kill()  # does nothing to one that has ended
     process.join()
     took = time.monotonic() - started
@@ -101,6 +115,7 @@ def _session(
   log: pathlib.Path,
   count: pathlib.Path,
   event: int | None,
+  setup: Callable[[], None] | None = None,
 ) -> None:
   os.environ[_MARK] = name
   handle = os.open(log, os.O_WRONLY | os.O_CREAT)
@@ -122,6 +137,8 @@ def _session(
       if seen == event:
         os.kill(os.getpid(), signal.SIGKILL)
 
+  if setup is not None:
+    setup()
   sys.addaudithook(hook)
   sys.argv = [command, *words]
   module = importlib.import_module(f"fedsafe_tff.commands.{command}")
@@ -133,6 +150,7 @@ def _session(
   finally:
     number = seen
     count.write_text(str(number))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+      if stream is not None:
+        stream.flush()
     os._exit(code)

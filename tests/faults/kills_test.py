@@ -1,5 +1,8 @@
 """SIGKILL at drawn moments: what goes on ends with the bits of what was never killed.
 
+Half of the moments are of time, half of files: before one is opened, renamed, removed. Before every
+second one of time SIGTERM comes, with half a second to end.
+
 make test-faults ARGS="-k run"    FEDSAFE_KILLS=30 for fewer, FEDSAFE_FAULT_SEED=1 for others
 """
 
@@ -62,12 +65,16 @@ def _kill(server, command, words_of, share, tmp_path, check):
     while True:
       left = killed < wanted
       seconds = event = None
+      terminate = killed % 4 == 3
       if left and killed % 2:
         seconds = rng.uniform(0, first.seconds)
       elif left:
         event = int(rng.integers(1, first.events + 1))
-      session = server.run(command, words_of(folder), seconds=seconds, event=event)
-      if not session.killed:
+      session = server.run(
+        command, words_of(folder), seconds=seconds, event=event, terminate=terminate
+      )
+      stopped = seconds is not None and session.code == 1 and "stopped by SIGTERM" in session.said
+      if not (session.killed or stopped):
         break
       here.append((seconds, event))
       killed += 1
