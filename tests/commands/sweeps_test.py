@@ -9,7 +9,7 @@ import pytest
 
 from fedsafe_tff import versions
 from fedsafe_tff.commands import ablation, figure1, figure2, figure3, table1, table2, train
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.paper import paper
 from fedsafe_tff.runs import loop, run_dir
@@ -273,6 +273,26 @@ def test_a_cache_without_models_trains_again_and_says_whether_it_is_the_same(
   for row in (noised, local):
     first, again = (tiny.read_json(f / "sweep" / row["evaluation"]) for f in (made, tmp_path))
     assert again["result"] == first["result"]
+
+
+def test_a_damaged_model_is_trained_again_from_the_round_before(made, tmp_path, capsys):
+  shutil.copytree(made / "sweep", tmp_path / "sweep")
+  row = next(r for r in rows(made / "table1" / "numbers.csv") if r["method"] == "none")
+  file = tmp_path / "sweep" / row["evaluation"]
+  before = tiny.read_json(file)
+  file.write_bytes(file.read_bytes()[:-9])
+  training = tmp_path / "sweep" / row["training"]
+  states = training / "checkpoints"
+  (states / "program_state_2" / "saved_model.pb").write_bytes(b"")
+  (training / "manifest.json").write_text("{")
+  with pytest.warns(Notice, match="round 2 can't be read.*put aside"):
+    assert table1.table1(words(tmp_path, "table1")) == 0
+  assert tiny.read_json(file)["result"] == before["result"]
+  assert sorted(p.name for p in states.iterdir()) == [
+    "damaged_2", "program_state_1", "program_state_2",
+  ]
+  assert tiny.read_json(training / "manifest.json")["finished"]
+  assert (training / "damaged_manifest.json").read_text() == "{"
 
 
 def test_a_study_takes_its_trainings_from_the_cache(made, capsys, monkeypatch):
