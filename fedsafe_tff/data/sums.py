@@ -117,6 +117,11 @@ def read_table(path: pathlib.Path) -> tuple[bytes, bool]:
   return data[:longest], whole
 
 
+def contents(folder: pathlib.Path) -> dict[str, list[Sum]]:
+  """What was written in `folder`, by name, the latest last."""
+  return {name: list(sums) for name, sums in _lines(folder).items()}
+
+
 def damaged(folder: pathlib.Path) -> list[str]:
   """Names of the files in `folder` that are gone or are not what was written there."""
   found = []

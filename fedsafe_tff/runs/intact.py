@@ -49,6 +49,12 @@ def broken(path: pathlib.Path) -> Broken:
   return Broken(tuple(sorted(names - {*evaluation, *survey})), evaluation, survey)
 
 
+def models(path: pathlib.Path) -> set[tuple[str, sums.Sum]]:
+  """Every model's name and content, of all that were ever stored in a run folder."""
+  stored = sums.contents(path / "models")
+  return {(name, content) for name, contents in stored.items() for content in contents}
+
+
 def _is_object(file: pathlib.Path) -> bool:
   """Whether a file of an older version, without a checksum, can be read."""
   try:

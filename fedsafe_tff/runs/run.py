@@ -105,19 +105,23 @@ def _train_and_evaluate(
       client_images=[len(rows) for rows in prepared.clients],
       largest_patient=prepared.largest_patient,
     )
-    whole, config = config, _within_epsilon(config, noise, progress)
+    given, config = config, _within_epsilon(config, noise, progress)
     run_dir_lib.write_json(path / "partition.json", prepared.partition_facts())
     run_dir_lib.write_manifest(
       path,
       **manifest_facts(config, prepared, noise),
-      config=whole.as_dict(),
+      config=given.as_dict(),
       started=_now(),
     )
     for line in noise.statement(config.rounds):
       progress.note(line)
+    others = False
     if lacking.training:
+      stored = intact.models(path)
       _train(config, prepared, noise, path, progress, stop)
-    if lacking.evaluation:
+      others = not intact.models(path) <= stored
+    # Trained again on other hardware, models may be others than those that were attacked.
+    if lacking.evaluation or others:
       weights, copies = saved_models.load(path / "models", config.num_clients)
       history, sigma = saved_models.history(path / "models"), noise.downlink_sigma
       evaluate_lib.evaluate(

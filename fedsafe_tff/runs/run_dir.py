@@ -244,8 +244,12 @@ class CsvTable:
     self._path, self._columns = path, tuple(columns)
     rows = []
     if path.is_file():
-      text = sums.read_table(path)[0].decode(errors="replace")
-      rows = list(csv.DictReader(io.StringIO(text, newline="")))
+      data, whole = sums.read_table(path)
+      rows = list(csv.DictReader(io.StringIO(data.decode(errors="replace"), newline="")))
+      if not whole:
+        aside = path.with_name(f"damaged_{path.name}")
+        path.replace(aside)
+        warnings.warn(f"{path} was damaged: it is put aside as {aside}", Notice, stacklevel=2)
     self.lost: list[int] = []
     if keep_rounds is not None:
       rows = [row for row in rows if 0 < _round(row) <= keep_rounds]

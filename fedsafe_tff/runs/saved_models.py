@@ -24,6 +24,7 @@ from fedsafe_tff.models.functional import FunctionalModel
 Arrays = tuple[np.ndarray, ...]
 _FROZEN = "frozen/"
 _HISTORY = "history"
+_REMEDY = "run the training's command again, which makes it anew"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,14 +87,18 @@ def history(path: pathlib.Path) -> dict[int, Arrays]:
   return {int(file.stem.removeprefix("round_")): read(file).weights for file in files}
 
 
-def read(file: pathlib.Path) -> Stored:
+def read(file: pathlib.Path, remedy: str = _REMEDY) -> Stored:
   """All that a file holds.
+
+  Args:
+    file: The file.
+    remedy: What a user can do if it is damaged.
 
   Raises:
     UserError: It is missing or damaged.
   """
   try:
-    data = sums.read(file, "run the training's command again, which makes it anew")
+    data = sums.read(file, remedy)
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
       frozen = sorted(name for name in archive if name.startswith(_FROZEN))
       return Stored(
@@ -124,7 +129,8 @@ def keep_frozen(file: pathlib.Path, model: FunctionalModel) -> FunctionalModel:
   if not file.is_file():
     _write(file, (), model)
     return model
-  return model.with_frozen(read(file).frozen)
+  remedy = "take it from a copy, or train in another --run_dir"
+  return model.with_frozen(read(file, remedy).frozen)
 
 
 def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalModel) -> None:
