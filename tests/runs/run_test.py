@@ -15,7 +15,7 @@ from fedsafe_tff.commands import compare, report, train
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
-from fedsafe_tff.runs import checkpoints, loop, run_dir, trainers
+from fedsafe_tff.runs import checkpoints, run_dir, trainers
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.training.local import METRICS
 from tests.runs import built_once, tiny
