@@ -19,7 +19,7 @@ import numpy as np
 from fedsafe_tff.data import chunk as chunk_lib
 from fedsafe_tff.data import sums
 from fedsafe_tff.data.chunk import Chunk
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import atomic_path, write_arrays
 from fedsafe_tff.data.formats import window
 from fedsafe_tff.data.formats.frame import Reading, Unreadable
 
@@ -196,9 +196,7 @@ def _work(job: Job, *, work, folder: pathlib.Path | None) -> tuple[str, int, Chu
   made = work(part)
   if folder is None:
     return name, len(part), made
-  chunk = folder / f"{name}.npz"
-  with atomic_path(chunk, summed=True) as temporary, temporary.open("wb") as file:
-    np.savez(file, **made)
+  write_arrays(folder / f"{name}.npz", made)
   return name, len(part), None
 
 

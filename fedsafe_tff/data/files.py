@@ -2,12 +2,15 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import pathlib
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
 
 from fedsafe_tff.data import sums
 from fedsafe_tff.errors import Notice, UserError
@@ -33,6 +36,16 @@ def atomic_path(path: pathlib.Path, *, summed: bool = False) -> Iterator[pathlib
     if summed:
       sums.record(path, sums.of_file(temporary))
     os.replace(temporary, path)
+
+
+def write_arrays(
+  path: pathlib.Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False
+) -> None:
+  """Writes an `.npz` with its checksum; raises as `atomic_path`."""
+  stream = io.BytesIO()  # on a full disk zipfile prints more than the one line
+  (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+  with atomic_path(path, summed=True) as temporary:
+    temporary.write_bytes(stream.getbuffer())
 
 
 @contextlib.contextmanager

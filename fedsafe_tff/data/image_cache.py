@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 from fedsafe_tff.data import remembered, sums
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import atomic_path, write_arrays
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.errors import Notice
 
@@ -49,8 +49,7 @@ def write(path: pathlib.Path, image_set: ImageSet, cache_dir: str) -> None:
   if "inventory" in values:
     values["inventory"] = np.array(json.dumps(values["inventory"]))
   values["pixel_hash"] = np.array(remembered.pixel_hash(_mapped(pixels), cache_dir))
-  with atomic_path(path, summed=True) as temporary, temporary.open("wb") as file:
-    np.savez(file, **values)
+  write_arrays(path, values)
   shutil.rmtree(scratch(path), ignore_errors=True)
 
 

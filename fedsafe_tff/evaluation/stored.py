@@ -9,7 +9,7 @@ import numpy as np
 
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import Notice
 from fedsafe_tff.evaluation.result import AttackResult
 
@@ -28,8 +28,8 @@ def save(path: pathlib.Path, result: AttackResult) -> None:
     if getattr(result, name) is not None:
       arrays[name] = getattr(result, name).astype(np.int32)
   words = {"attack": repr(result.spec), "attacker": result.attacker, "label": result.label}
-  with atomic_path(path, summed=True) as temporary, temporary.open("wb") as file:
-    np.savez_compressed(file, **arrays, **{n: np.array(text) for n, text in words.items()})
+  arrays |= {name: np.array(text) for name, text in words.items()}
+  write_arrays(path, arrays, compressed=True)
 
 
 def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fedsafe_tff import versions
 from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
@@ -355,8 +355,7 @@ class _Group:
       "seconds": round(time.monotonic() - started, 2),
     }
     run_dir.write_json(file.with_suffix(".json"), facts | self._origin)
-    with atomic_path(file, summed=True) as temporary, temporary.open("wb") as opened:
-      np.savez(opened, **{f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
+    write_arrays(file, {f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
     self._progress.end(f"accuracy {metrics[1]:.3f}")
     return state
 

@@ -11,7 +11,7 @@ from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import seeds
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
@@ -284,11 +284,9 @@ def write_examples(
   examples = triptych(
     prepared.model, copy, images[some], labels[some], spec, evaluation_key(config)
   )
-  with atomic_path(path, summed=True) as temporary, temporary.open("wb") as file:
-    np.savez(
-      file,
-      **examples,
-      eps=np.float32(spec.eps),
-      attack=np.array(spec.name),
-      class_names=np.array(prepared.image_set.class_names),
-    )
+  facts = {
+    "eps": np.float32(spec.eps),
+    "attack": np.array(spec.name),
+    "class_names": np.array(prepared.image_set.class_names),
+  }
+  write_arrays(path, examples | facts)

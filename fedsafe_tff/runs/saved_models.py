@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
@@ -139,8 +139,7 @@ def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalM
   if weights:
     arrays["names"] = np.array(model.weight_names, str)
   arrays["frozen_names"] = np.array([name for name, _ in model.frozen], str)
-  with atomic_path(file, summed=True) as temporary, temporary.open("wb") as opened:
-    np.savez(opened, **arrays)
+  write_arrays(file, arrays)
 
 
 def _strings(archive: np.lib.npyio.NpzFile, name: str) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
-"""A full disk, a read-only one, closed streams, no HOME, no user of that number, a clock gone back.
+"""A full disk, a read-only one, no rights, closed streams, no HOME, a clock gone back.
 
 Those that mount need root and are skipped without it.
 """
 
 import contextlib
+import ctypes
 import datetime
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -114,26 +116,38 @@ def test_closed_streams(server, whole, tmp_path):
   _assert_same(tmp_path / "run", whole)
 
 
-def _nobody() -> None:
+def _empty_environment() -> None:
   for name in [name for name in os.environ if name not in ("PATH", "FEDSAFE_FAULTS")]:
     del os.environ[name]
-  os.setgid(54321)
-  os.setuid(54321)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="to become a user takes root")
-def test_no_home_no_term_and_no_name_for_the_user(server, whole, tmp_path):
-  folder = tmp_path / "own"
-  folder.mkdir()
-  os.chown(folder, 54321, 54321)
-  for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-    parent.chmod(0o755)
-  session = server.run("train", _words(folder), setup=_nobody)
+def test_no_home_and_no_term(server, whole, tmp_path):
+  session = server.run("train", _words(tmp_path), setup=_empty_environment)
   assert session.code == 0, session.said
-  _assert_same(folder / "run", whole)
-  _assert_one_line(server.run("train", [*_words(folder), "--run_dir=~/x"], setup=_nobody))
-  # No rights: a folder of root's.
-  _assert_one_line(server.run("train", _words(tmp_path), setup=_nobody))
+  _assert_same(tmp_path / "run", whole)
+
+
+def _no_capabilities() -> None:
+  """Root is then a user as others are."""
+  header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+  assert ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to give a folder away takes root")
+def test_no_rights(server, whole, tmp_path):
+  shutil.copytree(whole, tmp_path / "run")
+  for folder in (tmp_path / "run", *(p for p in (tmp_path / "run").rglob("*") if p.is_dir())):
+    os.chown(folder, 54321, 54321)
+    folder.chmod(0o555)
+  for file in (p for p in (tmp_path / "run").rglob("*") if p.is_file()):
+    os.chown(file, 54321, 54321)
+  run = str(tmp_path / "run")
+  for command, words in (("train", _words(tmp_path)), ("report", [run]), ("export", [run])):
+    _assert_one_line(server.run(command, words, setup=_no_capabilities))
+  other = tmp_path / "other"
+  other.mkdir(mode=0o555)
+  os.chown(other, 54321, 54321)
+  _assert_one_line(server.run("train", _words(other), setup=_no_capabilities))
 
 
 def _clock_goes_back() -> None:
