@@ -30,7 +30,7 @@ class Session:
   """What became of one.
 
   Attributes:
-    killed: Whether SIGKILL ended it; else it came to its end.
+    killed: Whether a signal ended it; else it came to its end.
     code: Its exit code.
     seconds: How long it ran.
     events: How many moments of files it had; 0 where it was killed.
@@ -91,7 +91,8 @@ class Server:
     assert not left, f"processes that outlive a session: {left}"
     said = log.read_text(errors="replace") if log.exists() else ""
     events = int(count.read_text()) if count.exists() else 0
-    return Session(process.exitcode == -signal.SIGKILL, process.exitcode, took, events, said)
+    ended = process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # the latter before it is handled
+    return Session(ended, process.exitcode, took, events, said)
 
 
 def _left(name: str) -> list[str]:
