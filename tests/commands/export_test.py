@@ -118,6 +118,7 @@ def test_a_model_unlike_what_is_told_of_it_is_refused(run, tmp_path):
   with pytest.raises(UserError, match="another version"):
     exports.load(folder)
   file.write_text(json.dumps(told))
+  sums.record_tree(folder)
   (folder / "saved_model.pb").write_bytes(b"damaged")
   with pytest.raises(UserError, match="saved_model.pb is damaged"):
     exports.load(folder)
