@@ -91,7 +91,8 @@ class Server:
     assert not left, f"processes that outlive a session: {left}"
     said = log.read_text(errors="replace") if log.exists() else ""
     events = int(count.read_text()) if count.exists() else 0
-    ended = process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)  # the latter before it is handled
+    # SIGTERM, where it came before anything handled it.
+    ended = process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
     return Session(ended, process.exitcode, took, events, said)
 
 
