@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from fedsafe_tff.errors import Notice, UserError
 
 _DISK = {
-  errno.ENOSPC: "the disk is full: free space",
-  errno.EDQUOT: "the disk quota is full: free space",
-  errno.EROFS: "the file system is read-only: give a folder that can be written to",
+  errno.ENOSPC: ("the disk is full", "free space"),
+  errno.EDQUOT: ("the disk quota is full", "free space"),
+  errno.EROFS: ("the file system is read-only", "give a folder that can be written to"),
 }
 
 
@@ -36,7 +36,8 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
     if error.errno not in _DISK:
       raise
     where = f" ({error.filename})" if error.filename else ""
-    code = _say(f"{_DISK[error.errno]}{where}, then run the same command", 2)
+    what, remedy = _DISK[error.errno]
+    code = _say(f"{what}{where}: {remedy}, then run the same command", 2)
   except RuntimeError as error:
     if "home directory" not in str(error):
       raise
