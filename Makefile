@@ -5,6 +5,9 @@ PYTHON = python3.11
 ARGS =
 # Processes that share the tests, file by file; each takes about 3 GiB.
 WORKERS = 2
+# Moments at which `make test-faults` kills; SEED draws others.
+KILLS = 100
+SEED = 0
 # Folder of the API reference.
 DOCS = .cache/docs
 
@@ -19,7 +22,7 @@ IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test test test-slow lint demo docs tutorial build-files bazel clean distclean
+.PHONY: help setup setup-test test test-slow test-faults lint demo docs tutorial build-files bazel clean distclean
 
 # What is on the caller's path must not shadow what is pinned here.
 unexport PYTHONPATH PYTHONHOME
@@ -60,12 +63,15 @@ setup-test: setup ## the same, with what the tests need
 	cp requirements-test.txt $(TEST_STAMP).part; mv $(TEST_STAMP).part $(TEST_STAMP); \
 	echo "setup: done"
 
-test: setup-test ## run the tests, except those marked slow, in WORKERS processes
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile \
+test: setup-test ## run the tests, except those marked slow or faults, in WORKERS processes
+	$(PY) -m pytest -m "not slow and not faults" -n $(WORKERS) --dist loadfile \
 	  --no-loadscope-reorder $(ARGS)
 
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
+
+test-faults: setup-test ## kill runs and sweeps at KILLS drawn moments: half an hour or more
+	FEDSAFE_KILLS=$(KILLS) FEDSAFE_FAULT_SEED=$(SEED) $(PY) -m pytest -m faults $(ARGS)
 
 lint: setup-test ## check style with ruff
 	$(PY) -m ruff check .

@@ -17,8 +17,9 @@ import joblib
 import numpy as np
 
 from fedsafe_tff.data import chunk as chunk_lib
+from fedsafe_tff.data import sums
 from fedsafe_tff.data.chunk import Chunk
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import atomic_path, write_arrays
 from fedsafe_tff.data.formats import window
 from fedsafe_tff.data.formats.frame import Reading, Unreadable
 
@@ -168,7 +169,14 @@ class _Store:
     return [name for name, _ in jobs]
 
   def _holds(self, name: str) -> bool:
-    return self.folder is not None and (self.folder / f"{name}.npz").is_file()
+    file = None if self.folder is None else self.folder / f"{name}.npz"
+    if file is None or not file.is_file():
+      return False
+    try:
+      sums.check(file)
+      return True
+    except sums.Damaged:  # read again, it is written anew
+      return False
 
   def chunks(self, names: Sequence[str], only: Sequence[str]) -> Iterator[Chunk]:
     """Some arrays of each chunk, in order."""
@@ -188,8 +196,7 @@ def _work(job: Job, *, work, folder: pathlib.Path | None) -> tuple[str, int, Chu
   made = work(part)
   if folder is None:
     return name, len(part), made
-  with atomic_path(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-    np.savez(file, **made)
+  write_arrays(folder / f"{name}.npz", made)
   return name, len(part), None
 
 

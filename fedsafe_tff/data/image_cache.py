@@ -4,18 +4,22 @@ Nothing is pickled. Images of a large data set are never all in memory.
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
 import shutil
+import warnings
 
 import numpy as np
 
-from fedsafe_tff.data import remembered
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import remembered, sums
+from fedsafe_tff.data.files import atomic_path, write_arrays
 from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.errors import Notice
 
 _TEXTS = ("class_names", "names", "skipped", "patients", "sites", "kinds")
+_REMEDY = "the images are read anew"
 _OPTIONAL = ("published_test", "published_validation", "patients", "sites", "kinds", "inventory")
 
 
@@ -45,8 +49,7 @@ def write(path: pathlib.Path, image_set: ImageSet, cache_dir: str) -> None:
   if "inventory" in values:
     values["inventory"] = np.array(json.dumps(values["inventory"]))
   values["pixel_hash"] = np.array(remembered.pixel_hash(_mapped(pixels), cache_dir))
-  with atomic_path(path) as temporary, temporary.open("wb") as file:
-    np.savez(file, **values)
+  write_arrays(path, values)
   shutil.rmtree(scratch(path), ignore_errors=True)
 
 
@@ -59,7 +62,7 @@ def read(path: pathlib.Path, cache_dir: str) -> ImageSet | None:
   if not path.is_file():
     return None
   try:
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(io.BytesIO(sums.read(path, _REMEDY)), allow_pickle=False) as archive:
       values = dict(archive)
     for name in _TEXTS:
       if name in values:
@@ -70,7 +73,10 @@ def read(path: pathlib.Path, cache_dir: str) -> ImageSet | None:
     if remembered.pixel_hash(images, cache_dir) != str(values.pop("pixel_hash")):
       raise ValueError("pixels of other images")
     return ImageSet(**(dict.fromkeys(_OPTIONAL) | values | {"images": images}))
-  except Exception:  # a damaged cache entry is as good as none
+  except Exception as error:  # a damaged cache entry is as good as none
+    told = isinstance(error, sums.Damaged)
+    said = str(error) if told else f"{path} can't be used ({error}): {_REMEDY}"
+    warnings.warn(said, Notice, stacklevel=2)
     path.unlink(missing_ok=True)
     return None
 

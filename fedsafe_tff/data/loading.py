@@ -1,13 +1,14 @@
 """From a spec of a data set to its images, through a cache of decoded ones."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fedsafe_tff import lazy
-from fedsafe_tff.data import image_cache, inventory
+from fedsafe_tff.data import files, image_cache, inventory
 from fedsafe_tff.data.formats import window
 from fedsafe_tff.data.image_files import Options
 from fedsafe_tff.data.image_set import ImageSet
@@ -45,11 +46,29 @@ def load(
   cached = image_cache.read(path, cache_dir)
   if cached is not None:
     return cached
-  if progress:
-    progress(f"reading {spec.dataset} {spec.task}".rstrip())
-  image_set = data_set.load(spec, options(image_cache.scratch(path)))
-  image_cache.write(path, image_set, cache_dir)
-  return image_cache.read(path, cache_dir) or image_set
+  with _alone(path, progress or (lambda text: None)):
+    cached = image_cache.read(path, cache_dir)  # by the process that was waited for
+    if cached is not None:
+      return cached
+    if progress:
+      progress(f"reading {spec.dataset} {spec.task}".rstrip())
+    image_set = data_set.load(spec, options(image_cache.scratch(path)))
+    image_cache.write(path, image_set, cache_dir)
+    return image_cache.read(path, cache_dir) or image_set
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path, say: Callable[[str], None]) -> Iterator[None]:
+  """Two processes that decode into one folder would take each other's chunks away."""
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"--cache_dir: {path.parent} can't be made ({error.strerror}): choose another folder"
+    ) from None
+  taken = f"another process reads these images into {path.parent}: waiting for it"
+  with files.locked(path.parent / f".{path.stem}.lock", taken, wait=say):
+    yield
 
 
 def _known(spec: DataSpec) -> DataSet:

@@ -4,15 +4,18 @@ import hashlib
 import inspect
 import json
 import pathlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fedsafe_tff.data import image_set as image_set_lib
+from fedsafe_tff.data import sums
 from fedsafe_tff.data.files import atomic_path, changed_at
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.mapped import sparing
+from fedsafe_tff.errors import Notice
 
 
 def remember(cache_dir: str, name: str, key: str, compute: Callable[[], Any]) -> Any:
@@ -27,11 +30,13 @@ def remember(cache_dir: str, name: str, key: str, compute: Callable[[], Any]) ->
   digest = hashlib.sha256(key.encode()).hexdigest()[:24]
   path = pathlib.Path(cache_dir).expanduser() / "remembered" / f"{name}-{digest}.json"
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
+    return json.loads(sums.read(path))
+  except FileNotFoundError:
     pass
+  except (OSError, ValueError, sums.Damaged):
+    warnings.warn(f"{path} is damaged: it is made anew", Notice, stacklevel=2)
   value = compute()
-  with atomic_path(path) as temporary:
+  with atomic_path(path, summed=True) as temporary:
     temporary.write_text(json.dumps(value))
   return value
 

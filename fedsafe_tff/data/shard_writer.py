@@ -70,11 +70,12 @@ def _write(
 ) -> None:
   for name, rows in parts.items():
     change = changes.get(name)
-    with atomic_path(folder / f"{name}.images") as temporary, temporary.open("wb") as file:
+    images = folder / f"{name}.images"
+    with atomic_path(images, summed=True) as temporary, temporary.open("wb") as file:
       for start in range(0, len(rows), _ROWS):
         piece = np.asarray(image_set.images[rows[start : start + _ROWS]])
         piece = piece if change is None else change(piece)
         file.write(np.ascontiguousarray(piece, np.uint8).data)
         give_back(image_set.images)
-    with atomic_path(folder / f"{name}.labels") as temporary:
+    with atomic_path(folder / f"{name}.labels", summed=True) as temporary:
       temporary.write_bytes(image_set.labels[rows].astype(np.uint8).tobytes())

@@ -8,12 +8,14 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
-from fedsafe_tff.data.files import atomic_path, changed_at
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.data import sums
+from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.errors import Notice, UserError
 
 SERVER = "adaptation"
 
@@ -65,7 +67,7 @@ def build(
     if len(labels) and (labels.min() < 0 or labels.max() > 255):
       raise UserError(f"labels from {labels.min()} to {labels.max()}: shards hold 0 to 255")
     for suffix, array in (("images", images), ("labels", labels)):
-      with atomic_path(folder / f"{name}.{suffix}") as temporary:
+      with atomic_path(folder / f"{name}.{suffix}", summed=True) as temporary:
         temporary.write_bytes(np.ascontiguousarray(array, np.uint8).tobytes())
   write_index(store)
   return store
@@ -73,22 +75,24 @@ def build(
 
 def write_index(store: ShardStore) -> None:
   """Says that a store is complete, and what its files are."""
-  facts = {"image_shape": store.image_shape, "sizes": store.sizes, "files": _files(store)}
-  with atomic_path(pathlib.Path(store.directory) / "index.json") as temporary:
+  facts = {"image_shape": store.image_shape, "sizes": store.sizes}
+  with atomic_path(pathlib.Path(store.directory) / "index.json", summed=True) as temporary:
     temporary.write_text(json.dumps(facts))
 
 
 def complete(store: ShardStore) -> bool:
-  """Whether the files of a store are there, and are those that were written."""
-  try:
-    index = json.loads((pathlib.Path(store.directory) / "index.json").read_text())
-    return index["sizes"] == store.sizes and index.get("files") == _files(store)
-  except (OSError, ValueError):
-    return False
-
-
-def _files(store: ShardStore) -> dict[str, list[int]]:
-  """Name of every file to its size and times."""
+  """Whether the files of a store are there, and are those that were written, byte by byte."""
   folder = pathlib.Path(store.directory)
-  names = [f"{name}.{suffix}" for name in store.sizes for suffix in ("images", "labels")]
-  return {name: list(changed_at((folder / name).stat())) for name in names}
+  if not (folder / "index.json").is_file():
+    return False
+  try:
+    index = json.loads(sums.read(folder / "index.json"))
+    names = [f"{name}.{suffix}" for name in store.sizes for suffix in ("images", "labels")]
+    if index["sizes"] != store.sizes or not all(sums.known(folder / name) for name in names):
+      return False  # of an older version
+    for name in names:
+      sums.check(folder / name, "it is written anew")
+    return True
+  except (OSError, ValueError, KeyError, TypeError, sums.Damaged) as error:
+    warnings.warn(f"prepared images: {error}", Notice, stacklevel=2)
+    return False

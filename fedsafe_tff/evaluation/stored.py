@@ -1,12 +1,16 @@
 """Results of attacks image by image on disk, so that nothing is attacked twice."""
 
+import io
 import pathlib
+import warnings
 import zipfile
 
 import numpy as np
 
 from fedsafe_tff.attacks.spec import AttackSpec
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import sums
+from fedsafe_tff.data.files import write_arrays
+from fedsafe_tff.errors import Notice
 from fedsafe_tff.evaluation.result import AttackResult
 
 _BITS = ("flipped", "right", "clean_right", "outside")
@@ -24,8 +28,8 @@ def save(path: pathlib.Path, result: AttackResult) -> None:
     if getattr(result, name) is not None:
       arrays[name] = getattr(result, name).astype(np.int32)
   words = {"attack": repr(result.spec), "attacker": result.attacker, "label": result.label}
-  with atomic_path(path) as temporary, temporary.open("wb") as file:
-    np.savez_compressed(file, **arrays, **{n: np.array(text) for n, text in words.items()})
+  arrays |= {name: np.array(text) for name, text in words.items()}
+  write_arrays(path, arrays, compressed=True)
 
 
 def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:
@@ -36,7 +40,7 @@ def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:
     spec: The attack that it must be of.
   """
   try:
-    with np.load(path, allow_pickle=False) as archive:
+    with np.load(io.BytesIO(sums.read(path)), allow_pickle=False) as archive:
       if str(archive["attack"]) != repr(spec):
         return None
       bits = {}
@@ -52,5 +56,8 @@ def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:
         label=str(archive["label"]),
         **{name: archive[name] for name in _LABELS if name in archive},
       )
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, sums.Damaged):
+    warnings.warn(f"{path} is damaged: its attack is made again", Notice, stacklevel=2)
     return None

@@ -16,12 +16,13 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fedsafe_tff import versions
-from fedsafe_tff.data import files
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.data import files, sums
+from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.cells import Cell
@@ -150,16 +151,16 @@ class Cache:
     """Whether there is an adapted model that holds for `config`."""
     file = self.adapted(config)
     facts = read_json(file.with_suffix(".json"))
-    return file.is_file() and self._is_hit(config, identity.adapted_config(config), facts)
+    return _is_whole(file) and self._is_hit(config, identity.adapted_config(config), facts)
 
   def has_examples(self, config: Config) -> bool:
     """Whether there are example images that hold for `config`."""
     file = self.examples(config)
     facts = read_json(file.with_suffix(".json"))
     if not facts and self.only_read:  # there were no facts before
-      return file.is_file() and self.training(config) == self.old_training(config)
+      return _is_whole(file) and self.training(config) == self.old_training(config)
     wanted = identity.evaluation_config(config, 0.0)
-    return file.is_file() and self._is_hit(config, wanted, facts)
+    return _is_whole(file) and self._is_hit(config, wanted, facts)
 
   def missing(self, cell: Cell) -> list[float]:
     """The sizes in pixels at which a cell has yet to be attacked; [0.0] for missing examples."""
@@ -273,6 +274,7 @@ class Cache:
       "another --cache"
     )
     with files.locked(self.folder / ".lock", taken):
+      files.sweep(self.folder, below=True)
       yield
 
 
@@ -280,9 +282,24 @@ def _evaluation_images(manifest: dict[str, Any]) -> int | None:
   return manifest.get("data", {}).get("parts", {}).get("evaluation")
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """A JSON file; empty where it is missing or damaged."""
+def _is_whole(file: pathlib.Path) -> bool:
+  """Whether a file is there and is what was written; a `Notice` tells of a damaged one."""
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
+    sums.check(file)
+  except sums.Damaged as error:
+    warnings.warn(f"{file} is taken for missing: {error}", Notice, stacklevel=2)
+    return False
+  except OSError:
+    return False
+  return file.is_file()
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """A JSON file; empty where it is missing or damaged, of which a `Notice` tells."""
+  try:
+    return json.loads(sums.read(path))
+  except FileNotFoundError:
+    return {}
+  except (OSError, ValueError, sums.Damaged) as error:
+    warnings.warn(f"{path} is taken for missing: {error}", Notice, stacklevel=2)
     return {}

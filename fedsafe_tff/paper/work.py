@@ -6,14 +6,17 @@ distributed copies come from the one checkpoint.
 
 import dataclasses
 import datetime
+import io
 import time
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fedsafe_tff import versions
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import sums
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.evaluation.accuracy import Scorer
@@ -101,6 +104,7 @@ class _Group:
     self._config, self._prepared = config, prepared
     self._cache, self._progress, self._stop = cache, progress, stop
     self._trainers: dict[str, trainers.Trainer] = {}
+    self._cell: Cell | None = None  # that is being attacked
     self._state: Any = None  # after the last round
     self._history: list[Weights] | None = None  # global models of rounds before it
     self._last: tuple[str, Weights, list[Weights]] | None = None
@@ -115,7 +119,7 @@ class _Group:
 
   def _open(self) -> None:
     file = self.path / "config.json"
-    if not file.is_file():
+    if not read_json(file):  # missing, or damaged
       run_dir.write_json(file, self._config.as_dict())
     elif not identity.agrees(self._config, read_json(file)):
       raise UserError(
@@ -128,7 +132,10 @@ class _Group:
         f"the images or the model of {self.path.name} were changed while the sweep ran: start it "
         "again"
       )
-    before = read_json(self.path / "manifest.json")
+    manifest = self.path / "manifest.json"
+    before = read_json(manifest)
+    if not before and manifest.is_file():  # settings and inputs name the folder: nothing is lost
+      manifest.replace(self.path / "damaged_manifest.json")
     if "data_hash" not in before:
       return
     if differing := versions.differ_from_current(before):
@@ -192,6 +199,7 @@ class _Group:
 
   def attack(self, cell: Cell) -> None:
     """Attacks a cell's copies at the sizes that are to do, or makes its example images."""
+    self._cell = cell
     weights, copies = self._copies(cell)
     if cell.examples:
       self._check_stop()
@@ -314,21 +322,21 @@ class _Group:
     if self._state is None:
       checkpoints = loop.Checkpoints(self.path / "checkpoints", self._config.keep_checkpoints)
       state, number = checkpoints.newest(trainer.initialize())
-      if number != self._config.rounds:
-        raise UserError(
-          f"the model in {self.path} can't be read: delete its checkpoints, and the same command "
-          "trains again"
-        )
-      self._state = state
+      if number == self._config.rounds:
+        self._state = state
+      else:  # the last checkpoint was damaged
+        self.train(self._cell)
     return self._state
 
   def _read_adapted(self, config: Config) -> tuple[np.ndarray, ...] | None:
     if not self._cache.has_adapted(config):
       return None
+    file = self._cache.adapted(config)
     try:
-      with np.load(self._cache.adapted(config), allow_pickle=False) as archive:
+      with np.load(io.BytesIO(sums.read(file)), allow_pickle=False) as archive:
         return tuple(archive[name] for name in sorted(archive, key=int))
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, sums.Damaged) as error:
+      self._progress.note(f"{file} is adapted again: {error}")
       return None
 
   def _adapt(self, cell: Cell, trainer: trainers.Trainer, state: Any) -> Any:
@@ -347,8 +355,7 @@ class _Group:
       "seconds": round(time.monotonic() - started, 2),
     }
     run_dir.write_json(file.with_suffix(".json"), facts | self._origin)
-    with atomic_path(file) as temporary, temporary.open("wb") as opened:
-      np.savez(opened, **{f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
+    write_arrays(file, {f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
     self._progress.end(f"accuracy {metrics[1]:.3f}")
     return state
 

@@ -11,7 +11,7 @@ from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import seeds
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.copies import first_equal
@@ -195,13 +195,14 @@ def evaluate(
   ]
   if by_stratum:
     evaluation["strata"] = by_stratum
-    write_csv(path / "strata.csv", by_stratum)
+    write_csv(path / "strata.csv", by_stratum, summed=True)
   if config.attack_worst_case:
     evaluation["worst_case"] = _worst_case(config, prepared, copies, specs)
   rows = [row for result in results for row in result.rows()]
   if suite is not None:
     rows += [row for result in made for row in result.rows()]
-  write_csv(path / "transfer_matrix.csv", [run_dir_lib.without_nan(row) for row in rows])
+  plain = [run_dir_lib.without_nan(row) for row in rows]
+  write_csv(path / "transfer_matrix.csv", plain, summed=True)
   write_examples(path / "examples.npz", config, prepared, copies[0], _example(config))
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   if not keep:
@@ -283,11 +284,9 @@ def write_examples(
   examples = triptych(
     prepared.model, copy, images[some], labels[some], spec, evaluation_key(config)
   )
-  with atomic_path(path) as temporary, temporary.open("wb") as file:
-    np.savez(
-      file,
-      **examples,
-      eps=np.float32(spec.eps),
-      attack=np.array(spec.name),
-      class_names=np.array(prepared.image_set.class_names),
-    )
+  facts = {
+    "eps": np.float32(spec.eps),
+    "attack": np.array(spec.name),
+    "class_names": np.array(prepared.image_set.class_names),
+  }
+  write_arrays(path, examples | facts)

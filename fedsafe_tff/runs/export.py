@@ -12,21 +12,21 @@ in `assets.extra/fedsafe.json`, by which `runs.predict` reads others.
 
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from fedsafe_tff.data import sums
 from fedsafe_tff.data.chunk import SINGLE
+from fedsafe_tff.data.files import atomic_folder
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.runs.inputs import data_spec
+from fedsafe_tff.runs.plain import plain
 from fedsafe_tff.runs.rebuild import config_of, rebuild
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
@@ -141,23 +141,14 @@ def export(path: pathlib.Path, client: int | None, out: pathlib.Path | None) -> 
   out = out or path / "export" / facts.model
   if out.exists():
     raise UserError(f"{out} is there already: remove it, or give another --out")
-  temporary = None
-  try:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    labeller.save(temporary)
+  with atomic_folder(out) as temporary:
+    try:
+      labeller.save(temporary)
+    except tf.errors.OpError as error:  # how TensorFlow tells of a full disk
+      raise OSError(" ".join(str(error).split())) from None
     (temporary / FACTS).parent.mkdir()
     told = {"format": _FORMAT, "notice": _DISCLAIMER, **dataclasses.asdict(facts)}
     (temporary / FACTS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    temporary.chmod(0o755)
-    os.rename(temporary, out)
-  except OSError as error:
-    raise UserError(
-      f"can't write {out} ({error.strerror or error}): free space or give another --out"
-    ) from None
-  finally:
-    if temporary is not None:
-      shutil.rmtree(temporary, ignore_errors=True)
   return out
 
 
@@ -167,6 +158,7 @@ def load(path: pathlib.Path) -> tuple[tf.Module, Facts]:
   Raises:
     UserError: It wrote something else, or not this version.
   """
+  sums.check_tree(path)
   try:
     told = json.loads((path / FACTS).read_text(encoding="utf-8"))
     if told.pop("format") != _FORMAT:
@@ -178,7 +170,8 @@ def load(path: pathlib.Path) -> tuple[tf.Module, Facts]:
       reading=Reading(**told["reading"]),
       window=told["window"] and tuple(told["window"]),
     )
-    model = tf.saved_model.load(str(path))
+    with plain(path) as name:
+      model = tf.saved_model.load(name)
     _, named = model.signatures["serving_default"].structured_input_signature
     names = [name.decode() for name in model.class_names.numpy()]
     classes = model.signatures["serving_default"].structured_outputs["logits"].shape[1]

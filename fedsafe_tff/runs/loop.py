@@ -1,21 +1,17 @@
 """The round loop: checkpoints, metrics, progress, resume, a clean stop."""
 
-import asyncio
-import contextlib
 import math
 import pathlib
-import shutil
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_federated as tff
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.runs import events as events_lib
 from fedsafe_tff.runs import run_dir as run_dir_lib
+from fedsafe_tff.runs.checkpoints import Checkpoints
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
@@ -27,49 +23,6 @@ from fedsafe_tff.training import adaptation, iterated, local
 
 class Diverged(UserError):
   """A loss that is not a number: another learning rate or less noise would mend it."""
-
-
-class Checkpoints:
-  """States on disk, by round, through TFF's program-state manager."""
-
-  def __init__(self, folder: pathlib.Path, keep: int):
-    # A save that was cut off leaves a folder of its own behind.
-    for left in folder.glob("*_temp*"):
-      shutil.rmtree(left, ignore_errors=True)
-    with _disk_errors(folder):
-      self._manager = tff.program.FileProgramStateManager(
-        str(folder), keep_total=keep, keep_first=False
-      )
-
-  def newest(self, structure: Any) -> tuple[Any, int]:
-    """The newest readable state and its round, else (`structure`, 0)."""
-    versions = asyncio.run(self._manager.get_versions()) or []
-    for version in sorted(versions, reverse=True):
-      try:
-        return asyncio.run(self._manager.load(version, structure)), version
-      except Exception as error:  # the one before may still be whole
-        unreadable = error
-    if versions:
-      raise UserError(
-        f"no checkpoint of {sorted(versions)} can be read ({unreadable}): start in another "
-        "--run_dir"
-      )
-    return structure, 0
-
-  def earlier(self, structure: Any, last: int) -> dict[int, Any]:
-    """The states before round `last` that are still there and readable, by round."""
-    found = {}
-    for version in sorted(asyncio.run(self._manager.get_versions()) or []):
-      if version < last:
-        with contextlib.suppress(Exception):  # a damaged one is none
-          found[version] = asyncio.run(self._manager.load(version, structure))
-    return found
-
-  def save(self, state: Any, version: int) -> None:
-    """Writes a state; what can't be written is a UserError."""
-    with _disk_errors(f"checkpoint of round {version}"):
-      with contextlib.suppress(tff.program.ProgramStateExistsError):
-        asyncio.run(self._manager.save(state, version))
 
 
 def train(
@@ -108,10 +61,12 @@ def train(
   if config.adapts and config.adaptation_examples == "iterated":
     columns = ("round", "pass", *iterated.PASSES)
     passes_table = run_dir_lib.CsvTable(path / "adaptation.csv", columns, keep_rounds=done)
+  _restore(metrics_table, clients_table, passes_table, path, progress)
+  if done:
+    run_dir_lib.write_json(path / "privacy.json", noise.facts(done, config.rounds))
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   validation = prepared.images("validation")
-  with _disk_errors(path / "tensorboard"):
-    events = tf.summary.create_file_writer(str(path / "tensorboard"))
+  events = events_lib.Events(path / "tensorboard")
   progress.start(config.rounds, done)
   for index in range(done, config.rounds):
     if stop.requested:
@@ -135,10 +90,44 @@ def train(
       told = enumerate(outcome["passes"], 1)
       passes_table.append([{"round": number, "pass": index} | row for index, row in told])
       _note_passes(outcome["passes"], config, progress)
-    _write_events(events, row, number)
+    events.write(row, number)
     checkpoints.save(state, number)
     progress.round(number, row)
   return state
+
+
+def _restore(
+  metrics: run_dir_lib.CsvTable,
+  clients: run_dir_lib.CsvTable,
+  passes: run_dir_lib.CsvTable | None,
+  path: pathlib.Path,
+  progress: Progress,
+) -> None:
+  """Says which rounds the tables have lost; what TensorBoard's events hold of them comes back."""
+  if metrics.lost:
+    told = events_lib.read(path / "tensorboard")
+    had = [number for number in metrics.lost if number in told]
+    rows = [{"round": number, **told[number]} for number in had]
+    metrics.restore([row | {"adapted": int(row.get("adapted", 0))} for row in rows])
+    if had:
+      progress.note(
+        f"metrics.csv had lost {_rounds(had)}: restored from TensorBoard's events, in float32"
+      )
+    if metrics.lost:
+      progress.note(f"metrics.csv has lost {_rounds(metrics.lost)}: they can't be restored")
+  if clients.lost:
+    progress.note(f"clients.csv has lost {_rounds(clients.lost)}: they can't be restored")
+  adapted = {int(row["round"]) for row in metrics.rows if str(row.get("adapted")) == "1"}
+  if passes is not None and (lost := sorted(adapted & set(passes.lost))):
+    progress.note(f"adaptation.csv has lost {_rounds(lost)}: they can't be restored")
+
+
+def _rounds(numbers: list[int]) -> str:
+  if len(numbers) == 1:
+    return f"round {numbers[0]}"
+  if numbers == list(range(numbers[0], numbers[-1] + 1)):
+    return f"rounds {numbers[0]} to {numbers[-1]}"
+  return f"rounds {', '.join(map(str, numbers))}"
 
 
 def _note_passes(passes: list[dict[str, float]], config: Config, progress: Progress) -> None:
@@ -162,25 +151,6 @@ def earlier_models(
   checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
   earlier = checkpoints.earlier(state, config.rounds)
   return {number: trainer.weights(before) for number, before in earlier.items()}
-
-
-def _write_events(events: Any, row: dict[str, Any], number: int) -> None:
-  with _disk_errors("TensorBoard's events"), events.as_default(step=number):
-    for name, value in row.items():
-      if name != "round" and value is not None:
-        tf.summary.scalar(name, value)
-    events.flush()
-
-
-@contextlib.contextmanager
-def _disk_errors(what: str | pathlib.Path) -> Iterator[None]:
-  """TensorFlow tells of a full disk by errors of its own."""
-  try:
-    yield
-  except (OSError, tf.errors.OpError) as error:
-    raise UserError(
-      f"{what} can't be written ({error}): free space, then run the same command to continue"
-    ) from None
 
 
 def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathlib.Path) -> None:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import datetime
-import json
 import pathlib
 import time
 from typing import Any
 
 from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import inputs
+from fedsafe_tff.runs import inputs, intact
+from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report.progress import Progress
 
@@ -31,31 +31,27 @@ def run(config: Config) -> pathlib.Path:
     UserError: What the user can mend.
     Stopped: After Ctrl-C or SIGTERM; the last finished round is saved.
   """
-  from fedsafe_tff.runs import run_dir as run_dir_lib
-
   with run_dir_lib.open_run_dir(config) as path, Progress() as progress:
     progress.note(f"run folder {path}")
-    if _finished(path):
+    finished = "finished" in run_dir_lib.read_manifest(path)
+    lacking = intact.broken(path) if finished else intact.Broken.all()
+    if not lacking.names():
       _compare_finished(config, path, progress)
       progress.note("this run is complete: nothing to train, the report is built anew")
     else:
-      _train_and_evaluate(config, path, progress)
+      if finished:
+        names = ", ".join(lacking.names())
+        progress.note(f"this run was complete, but damaged or gone is {names}: made again")
+      _train_and_evaluate(config, path, progress, lacking)
     from fedsafe_tff.runs.report.build import build
 
     build(path)
   return path
 
 
-def _finished(path: pathlib.Path) -> bool:
-  try:
-    return "finished" in _manifest(path)
-  except (OSError, ValueError):
-    return False
-
-
 def _compare_finished(config: Config, path: pathlib.Path, progress: Progress) -> None:
   """Refuses to show a run as that of images or of a model that it was not made of."""
-  before = _manifest(path)
+  before = run_dir_lib.read_manifest(path)
   if "identity" not in before:
     progress.note("it is from before the identity of a run's images was recorded: not compared")
     return
@@ -68,11 +64,13 @@ def _compare_finished(config: Config, path: pathlib.Path, progress: Progress) ->
     raise UserError(f"{path} was made of {differing}: choose another --run_dir")
 
 
-def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) -> None:
+def _train_and_evaluate(
+  config: Config, path: pathlib.Path, progress: Progress, lacking: intact.Broken
+) -> None:
   # TensorFlow and TFF take seconds to import: only a run that trains pays for them.
   import tensorflow as tf
 
-  from fedsafe_tff.runs import earlier, loop, run_dir, runtimes, saved_models, trainers
+  from fedsafe_tff.runs import earlier, runtimes, saved_models
   from fedsafe_tff.runs import evaluate as evaluate_lib
   from fedsafe_tff.runs.facts import manifest_facts
   from fedsafe_tff.runs.look import look
@@ -95,7 +93,7 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
         raise _stopped(path, stop)
 
     prepared = prepare(config, tell)
-    before = _manifest(path)
+    before = run_dir_lib.read_manifest(path)
     _check_same(path, before, prepared.inputs)
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
@@ -107,40 +105,57 @@ def _train_and_evaluate(config: Config, path: pathlib.Path, progress: Progress) 
       client_images=[len(rows) for rows in prepared.clients],
       largest_patient=prepared.largest_patient,
     )
-    config = _within_epsilon(config, noise, progress)
-    run_dir.write_json(path / "partition.json", prepared.partition_facts())
-    run_dir.write_manifest(
+    given, config = config, _within_epsilon(config, noise, progress)
+    run_dir_lib.write_json(path / "partition.json", prepared.partition_facts())
+    run_dir_lib.write_manifest(
       path,
       **manifest_facts(config, prepared, noise),
+      config=given.as_dict(),
       started=_now(),
     )
     for line in noise.statement(config.rounds):
       progress.note(line)
-    log_path = path / "worker.log"
-    with runtimes.open_runtime(config, log_path, progress.note) as runtime:
-      run_dir.write_manifest(path, runtime={"name": config.runtime, "devices": runtime.devices})
-      trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
-      state = loop.train(config, prepared, noise, trainer, path, progress, stop)
-      if state is None or stop.requested:
-        raise _stopped(path, stop)
-      weights, copies = trainer.weights(state), trainer.copies(state)
-      models = loop.earlier_models(trainer, state, path, config)
-    saved_models.save(path / "models", weights, copies, prepared.model)
-    saved_models.save_history(path / "models", models, prepared.model)
-    history, sigma = saved_models.history(path / "models"), noise.downlink_sigma
-    evaluate_lib.evaluate(
-      config,
-      prepared,
-      weights,
-      copies,
-      path,
-      tell,
-      sigma=sigma,
-      history=list(history.values()),
-      rounds=earlier.copies(config, prepared, history, noise_seed=noise.seed, sigma=sigma),
-    )
+    others = False
+    if lacking.training:
+      stored = intact.models(path)
+      _train(config, prepared, noise, path, progress, stop)
+      others = not intact.models(path) <= stored
+    # Trained again on other hardware, models may be others than those that were attacked.
+    if lacking.evaluation or others:
+      weights, copies = saved_models.load(path / "models", config.num_clients)
+      history, sigma = saved_models.history(path / "models"), noise.downlink_sigma
+      evaluate_lib.evaluate(
+        config,
+        prepared,
+        weights,
+        copies,
+        path,
+        tell,
+        sigma=sigma,
+        history=list(history.values()),
+        rounds=earlier.copies(config, prepared, history, noise_seed=noise.seed, sigma=sigma),
+      )
     seconds = round(time.monotonic() - started, 1)
-    run_dir.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+    run_dir_lib.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+
+
+def _train(
+  config: Config, prepared: Any, noise: Any, path: pathlib.Path, progress: Progress, stop: Any
+) -> None:
+  """Trains what is left to train, and stores the models."""
+  from fedsafe_tff.runs import loop, runtimes, saved_models, trainers
+
+  with runtimes.open_runtime(config, path / "worker.log", progress.note) as runtime:
+    where = {"name": config.runtime, "devices": runtime.devices}
+    run_dir_lib.write_manifest(path, runtime=where)
+    trainer = trainers.build_trainer(config, prepared, noise, runtime.call)
+    state = loop.train(config, prepared, noise, trainer, path, progress, stop)
+    if state is None or stop.requested:
+      raise _stopped(path, stop)
+    weights, copies = trainer.weights(state), trainer.copies(state)
+    models = loop.earlier_models(trainer, state, path, config)
+  saved_models.save(path / "models", weights, copies, prepared.model)
+  saved_models.save_history(path / "models", models, prepared.model)
 
 
 def _within_epsilon(config: Config, noise: Any, progress: Progress) -> Config:
@@ -161,12 +176,6 @@ def _within_epsilon(config: Config, noise: Any, progress: Progress) -> Config:
 
 def _stopped(path: pathlib.Path, stop) -> Stopped:
   return Stopped(f"stopped by {stop.signal_name}: the same command with --run_dir={path} continues")
-
-
-def _manifest(path: pathlib.Path) -> dict[str, Any]:
-  """What a session before this one wrote; empty where there was none."""
-  file = path / "manifest.json"
-  return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def _check_same(path: pathlib.Path, before: dict[str, Any], found: inputs.Inputs) -> None:

@@ -8,13 +8,15 @@ their copies differ from the global model.
 """
 
 import dataclasses
+import io
 import pathlib
 import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.data import sums
+from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
@@ -22,6 +24,7 @@ from fedsafe_tff.models.functional import FunctionalModel
 Arrays = tuple[np.ndarray, ...]
 _FROZEN = "frozen/"
 _HISTORY = "history"
+_REMEDY = "run the training's command again, which makes it anew"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,14 +87,19 @@ def history(path: pathlib.Path) -> dict[int, Arrays]:
   return {int(file.stem.removeprefix("round_")): read(file).weights for file in files}
 
 
-def read(file: pathlib.Path) -> Stored:
+def read(file: pathlib.Path, remedy: str = _REMEDY) -> Stored:
   """All that a file holds.
+
+  Args:
+    file: The file.
+    remedy: What a user can do if it is damaged.
 
   Raises:
     UserError: It is missing or damaged.
   """
   try:
-    with np.load(file, allow_pickle=False) as archive:
+    data = sums.read(file, remedy)
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
       frozen = sorted(name for name in archive if name.startswith(_FROZEN))
       return Stored(
         weights=tuple(archive[name] for name in sorted(filter(str.isdigit, archive), key=int)),
@@ -121,7 +129,8 @@ def keep_frozen(file: pathlib.Path, model: FunctionalModel) -> FunctionalModel:
   if not file.is_file():
     _write(file, (), model)
     return model
-  return model.with_frozen(read(file).frozen)
+  remedy = "take it from a copy, or train in another --run_dir"
+  return model.with_frozen(read(file, remedy).frozen)
 
 
 def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalModel) -> None:
@@ -130,8 +139,7 @@ def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalM
   if weights:
     arrays["names"] = np.array(model.weight_names, str)
   arrays["frozen_names"] = np.array([name for name, _ in model.frozen], str)
-  with atomic_path(file) as temporary, temporary.open("wb") as opened:
-    np.savez(opened, **arrays)
+  write_arrays(file, arrays)
 
 
 def _strings(archive: np.lib.npyio.NpzFile, name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.data import sums
+from fedsafe_tff.errors import Notice
 from fedsafe_tff.evaluation import definitions, stored
 from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.suites import Suite, gradients
@@ -60,8 +63,11 @@ class Kept:
     self._folder = folder
     file, wanted = folder / "identity.json", dict(identity) | {"definitions": definitions.VERSION}
     try:
-      same = json.loads(file.read_text()) == wanted
-    except (OSError, ValueError):
+      same = json.loads(sums.read(file)) == wanted
+    except FileNotFoundError:
+      same = False
+    except (OSError, ValueError, sums.Damaged):
+      warnings.warn(f"{file} is damaged: its attacks are made again", Notice, stacklevel=2)
       same = False
     if not same:
       shutil.rmtree(folder, ignore_errors=True)
@@ -84,11 +90,14 @@ class Kept:
     """What `make` gives, as JSON has it; it is called where nothing of that name is kept."""
     file = self._folder / f"{name}.json"
     try:
-      return json.loads(file.read_text())
-    except (OSError, ValueError):
-      made = make()
-      run_dir.write_json(file, made)
-      return made
+      return json.loads(sums.read(file))
+    except FileNotFoundError:
+      pass
+    except (OSError, ValueError, sums.Damaged):
+      warnings.warn(f"{file} is damaged: it is made again", Notice, stacklevel=2)
+    made = make()
+    run_dir.write_json(file, made)
+    return made
 
   def forget(self) -> None:
     """Deletes all of them."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.commands import export
+from fedsafe_tff.data import sums
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs import export as exports
@@ -107,13 +108,21 @@ def test_a_model_unlike_what_is_told_of_it_is_refused(run, tmp_path):
   told = json.loads(file.read_text())
   assert "no medical device" in told["notice"]
   file.write_text(json.dumps(told | {"input_shape": [13, 13, 1]}))
+  with pytest.raises(UserError, match="fedsafe.json is damaged"):
+    exports.load(folder)
+  sums.record_tree(folder)
   with pytest.raises(UserError, match=r"images \(12, 12, 1\) .* tells of \(13, 13, 1\)"):
     exports.load(folder)
   file.write_text(json.dumps(told | {"format": 99}))
+  sums.record_tree(folder)
   with pytest.raises(UserError, match="another version"):
     exports.load(folder)
   file.write_text(json.dumps(told))
+  sums.record_tree(folder)
   (folder / "saved_model.pb").write_bytes(b"damaged")
+  with pytest.raises(UserError, match="saved_model.pb is damaged"):
+    exports.load(folder)
+  (folder / sums.NAME).unlink()  # as before there were checksums
   with pytest.raises(UserError, match="can't be loaded"):
     exports.load(folder)
 

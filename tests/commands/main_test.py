@@ -1,12 +1,14 @@
 import errno
 import os
+import pathlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from fedsafe_tff.commands import compare, main, origin, report, train
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.errors import Notice, UserError
 
 
 @pytest.fixture
@@ -44,6 +46,23 @@ def test_a_full_disk_is_one_line_and_exit_code_2(leave):
   code, _, err = leave(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/metrics.csv"))
   assert code == 2
   assert err.startswith("error: the disk is full (runs/a/metrics.csv)") and err.count("\n") == 1
+
+
+def test_a_home_that_is_not_there_is_one_line_and_exit_code_2(leave, monkeypatch):
+  monkeypatch.delenv("HOME", raising=False)
+  monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without a name
+  with pytest.raises(RuntimeError) as caught:
+    pathlib.Path("~/runs").expanduser()
+  code, _, err = leave(caught.value)
+  assert code == 2 and err.startswith("error: ~ stands for no folder") and err.count("\n") == 1
+
+
+def test_a_notice_is_one_line(leave, monkeypatch, capsys):
+  with warnings.catch_warnings():
+    assert leave(None)[0] == 0
+    for _ in range(2):  # every one is told
+      warnings.warn("a.json is damaged:\n  made anew", Notice, stacklevel=1)
+  assert capsys.readouterr().err == 2 * "note: a.json is damaged: made anew\n"
 
 
 def test_a_keyboard_interrupt_is_one_line_and_exit_code_1(leave):

@@ -1,6 +1,5 @@
 """All tables and figures on a tiny phantom, from one cache that begins with a stopped training."""
 
-import json
 import os
 import shutil
 import signal
@@ -10,7 +9,7 @@ import pytest
 
 from fedsafe_tff import versions
 from fedsafe_tff.commands import ablation, figure1, figure2, figure3, table1, table2, train
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.paper import paper
 from fedsafe_tff.runs import loop, run_dir
@@ -164,7 +163,7 @@ def older(made, folder, row, copies):
   file = folder / "sweep" / row["evaluation"]
   stored = tiny.read_json(file)
   del stored["result_versions"]["definitions"]
-  file.write_text(json.dumps(stored | {"clean_accuracy_clients": copies}))
+  run_dir.write_json(file, stored | {"clean_accuracy_clients": copies})
   return file
 
 
@@ -180,7 +179,7 @@ def test_an_older_definition_is_computed_anew_from_the_model_that_is_there(
   file = older(made, tmp_path, row, [attacked] * 3)
   # Only some of the images are attacked, says the evaluation of this older version.
   stored = tiny.read_json(file)
-  file.write_text(json.dumps(stored | {"attacked_images": stored["attacked_images"] - 1}))
+  run_dir.write_json(file, stored | {"attacked_images": stored["attacked_images"] - 1})
   assert figure2.figure2(words(tmp_path, "figure2", only_cached=True)) == 0
   page = (tmp_path / "figure2" / "README.md").read_text()
   assert "1 in 1, 2 in 20" in page and "‡1" in page
@@ -210,7 +209,7 @@ def test_an_older_evaluation_of_another_model_is_attacked_anew(made, tmp_path, m
   file = older(made, tmp_path, row, [0.125] * 3)
   other = tiny.read_json(file)
   other["result"] |= {"clean_accuracy": 0.125, "asr_self": 0.25}
-  file.write_text(json.dumps(other | {"attacked_images": 1}))
+  run_dir.write_json(file, other | {"attacked_images": 1})
   assert figure2.figure2(words(tmp_path, "figure2")) == 0
   after = tiny.read_json(file)
   assert after["result"] == before["result"] and "renewed" not in after
@@ -222,7 +221,7 @@ def test_numbers_of_other_keys_or_splits_do_not_mix(made, tmp_path, capsys, monk
   now = versions.current()
   other = {"result_versions": now | {"splits": now["splits"] + 1}}
   file = tmp_path / "sweep" / row["evaluation"]
-  file.write_text(json.dumps(tiny.read_json(file) | other))
+  run_dir.write_json(file, tiny.read_json(file) | other)
   with pytest.raises(UserError, match=f"are not of one version.*{row['training']}"):
     table1.table1(words(tmp_path, "table1", only_cached=True))
   assert not (tmp_path / "table1" / "README.md").exists()
@@ -236,7 +235,7 @@ def test_numbers_of_other_keys_or_splits_do_not_mix(made, tmp_path, capsys, monk
   with pytest.raises(UserError, match="what is still to be made"):
     table1.table1(words(tmp_path, "table1", attack_eps=f"{row['eps']},0.3"))
   manifest = tmp_path / "sweep" / row["training"] / "manifest.json"
-  manifest.write_text(json.dumps(tiny.read_json(manifest) | other))
+  run_dir.write_json(manifest, tiny.read_json(manifest) | other)
   with pytest.raises(UserError, match="was made by a version with splits .*give another --cache"):
     table1.table1(words(tmp_path, "table1", attack_eps=0.3))
 
@@ -274,6 +273,26 @@ def test_a_cache_without_models_trains_again_and_says_whether_it_is_the_same(
   for row in (noised, local):
     first, again = (tiny.read_json(f / "sweep" / row["evaluation"]) for f in (made, tmp_path))
     assert again["result"] == first["result"]
+
+
+def test_a_damaged_model_is_trained_again_from_the_round_before(made, tmp_path, capsys):
+  shutil.copytree(made / "sweep", tmp_path / "sweep")
+  row = next(r for r in rows(made / "table1" / "numbers.csv") if r["method"] == "none")
+  file = tmp_path / "sweep" / row["evaluation"]
+  before = tiny.read_json(file)
+  file.write_bytes(file.read_bytes()[:-9])
+  training = tmp_path / "sweep" / row["training"]
+  states = training / "checkpoints"
+  (states / "program_state_2" / "saved_model.pb").write_bytes(b"")
+  (training / "manifest.json").write_text("{")
+  with pytest.warns(Notice, match="round 2 can't be read.*put aside"):
+    assert table1.table1(words(tmp_path, "table1")) == 0
+  assert tiny.read_json(file)["result"] == before["result"]
+  assert sorted(p.name for p in states.iterdir()) == [
+    "damaged_2", "program_state_1", "program_state_2",
+  ]
+  assert tiny.read_json(training / "manifest.json")["finished"]
+  assert (training / "damaged_manifest.json").read_text() == "{"
 
 
 def test_a_study_takes_its_trainings_from_the_cache(made, capsys, monkeypatch):
@@ -314,7 +333,7 @@ def test_other_images_and_other_keys_in_the_same_cache_are_refused(made):
   assert manifest["identity"][:12] in row["training"]
   other_keys = manifest | {"result_versions": {"keys": 1}}
   try:
-    file.write_text(text.replace(manifest["identity"], "0" * 64))
+    run_dir.write_json(file, manifest | {"identity": "0" * 64})
     with pytest.raises(UserError, match="trained on other images.*another --cache"):
       table1.table1(words(made, "table1", attack_eps=0.3))
     run_dir.write_json(file, other_keys)

@@ -108,7 +108,7 @@ def test_the_cache_takes_over_what_was_mapped(folder, tmp_path, monkeypatch):
   assert isinstance(first.images, np.memmap) and isinstance(again.images, np.memmap)
   np.testing.assert_array_equal(first.images, again.images)
   assert first.content_hash() == again.content_hash()
-  assert sorted(p.suffix for p in (tmp_path / "images").iterdir()) == [".npy", ".npz"]
+  assert sorted(p.suffix for p in (tmp_path / "images").glob("[!.]*")) == [".npy", ".npz"]
 
 
 def test_links_of_many_are_those_of_few(folder, monkeypatch):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fedsafe_tff import versions
-from fedsafe_tff.errors import UserError
+from fedsafe_tff.data import sums
+from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.paper import identity, known, steps
 from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import make_cell
@@ -129,6 +130,33 @@ def test_an_unfinished_or_damaged_manifest_means_untrained(tmp_path, cache):
   train(cache, cell)
   (cache.training(cell.config) / "manifest.json").write_text('{"fin')
   assert not cache.is_trained(cell.config)
+
+
+def flip(file):
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 1
+  file.write_bytes(data)
+
+
+def test_what_is_damaged_counts_as_missing_and_is_named(tmp_path, cache):
+  cell, other = cells(tmp_path, "server_adversarial_training", "none")
+  train(cache, cell)
+  for eps in EPS:
+    attack(cache, cell, eps)
+    attack(cache, other, eps)
+  adapt(cache, cell)
+  assert cache.missing(cell) == [] and cache.has_adapted(cell.config)
+  flip(cache.evaluation(cell.config, EPS[1]))
+  with pytest.warns(Notice, match="evaluations/.*json is taken for missing.*is damaged"):
+    assert cache.missing(cell) == [EPS[1]]
+  assert cache.missing(other) == []
+  model = cache.adapted(cell.config)
+  sums.record(model, sums.of_file(model))
+  flip(model)
+  with pytest.warns(Notice, match="adapted/.*npz is taken for missing"):
+    assert not cache.has_adapted(cell.config)
+  flip(model)
+  assert cache.has_adapted(cell.config)
 
 
 def test_without_the_model_of_the_last_round_it_is_untrained(tmp_path, cache):

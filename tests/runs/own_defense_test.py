@@ -1,5 +1,6 @@
 """A user's own defence: the one of docs/robustness.md, trained, attacked, compared, in a table."""
 
+import json
 import re
 import shutil
 
@@ -10,7 +11,7 @@ from fedsafe_tff.commands import attack, compare, table1, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.suites import Trial
-from fedsafe_tff.runs import attackers
+from fedsafe_tff.runs import attackers, run_dir
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.training import own
 from tests.commands import tables
@@ -104,8 +105,8 @@ def test_its_line_in_a_comparison_needs_no_file(made, tmp_path, capsys):
   shutil.copytree(made / "run", tmp_path / "one")
   config = tiny.read_json(tmp_path / "one" / "config.json")
   assert config["defense"].endswith("thinned.py:thinned")
-  text = (tmp_path / "one" / "config.json").read_text()
-  (tmp_path / "one" / "config.json").write_text(text.replace(str(made), "/gone"))
+  gone = config | {"defense": config["defense"].replace(str(made), "/gone")}
+  run_dir.write_json(tmp_path / "one" / "config.json", gone)
   compare.compare([str(tmp_path / "one"), str(made / "run")])
   assert capsys.readouterr().out.count(", thinned.py:thinned") == 2
 
@@ -114,7 +115,7 @@ def test_a_changed_file_is_another_defence(made, tmp_path):
   shutil.copytree(made, tmp_path / "copy")
   folder = tmp_path / "copy"
   for file in (folder / "run" / "config.json", folder / "run" / "manifest.json"):
-    file.write_text(file.read_text().replace(str(made), str(folder)))
+    run_dir.write_json(file, json.loads(file.read_text().replace(str(made), str(folder))))
   assert train.train(words(folder)) == 0  # as it was: complete
   file = folder / "thinned.py"
   file.write_text(_SOURCE.replace("rate: float = 0.1", "rate: float = 0.2"))

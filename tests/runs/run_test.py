@@ -15,7 +15,7 @@ from fedsafe_tff.commands import compare, report, train
 from fedsafe_tff.data import files
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
-from fedsafe_tff.runs import loop, run_dir, trainers
+from fedsafe_tff.runs import checkpoints, run_dir, trainers
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.training.local import METRICS
 from tests.runs import built_once, tiny
@@ -263,7 +263,7 @@ def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="TensorBoard's events can't be written.*No space left"):
       train.train(words)
   with monkeypatch.context() as patch:
-    patch.setattr(loop.tff.program.FileProgramStateManager, "save", full)
+    patch.setattr(checkpoints.tff.program.FileProgramStateManager, "save", full)
     with pytest.raises(UserError, match="checkpoint of round 1 can't be written.*No space left"):
       train.train(words)
   left = tmp_path / "run" / "checkpoints" / "program_state_1_temp1234"

@@ -61,7 +61,7 @@ def test_earlier_global_models_are_kept_for_an_insider(tmp_path):
   changes = {"rounds": 3, "keep_checkpoints": 3, "evaluation": "paper", "attacks": "fgsm"}
   assert train.train(words(tmp_path, adaptation_epochs=None, defense="none", **changes)) == 0
   history = tmp_path / "run" / "models" / "history"
-  assert [file.name for file in sorted(history.iterdir())] == [
+  assert [file.name for file in sorted(history.glob("*.npz"))] == [
     "round_00001.npz", "round_00002.npz",
   ]
   with np.load(history / "round_00002.npz") as before:

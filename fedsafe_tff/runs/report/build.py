@@ -49,16 +49,21 @@ _PLOTS = (
 )
 
 
-def build(path: str | pathlib.Path) -> pathlib.Path:
+def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib.Path:
   """Builds the report of a run folder; what an interrupted run lacks is left out.
+
+  Args:
+    path: The run folder.
+    damaged: Takes the names of damaged files, which the page names and leaves out; None makes them
+      errors.
 
   Returns:
     Path of `report.html`.
 
   Raises:
-    UserError: `path` is no run folder.
+    UserError: `path` is no run folder, or a file of it is damaged.
   """
-  run = RunFolder.read(path)
+  run = RunFolder.read(path, damaged)
   pictures = []
   for draw, title, text in _PLOTS:
     png = draw(run)
@@ -71,7 +76,7 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
     trivial_legend=table.trivial_legend(run.evaluation),
-    warnings=warnings.warnings(run.evaluation),
+    warnings=[*map(_damaged, damaged or ()), *warnings.warnings(run.evaluation)],
     evaluated=_attacks("Attacks", run.evaluation),
     again=[_attacks(f"Evaluated again: {name}", found) for name, found in run.again.items()],
     pictures=pictures,
@@ -88,6 +93,10 @@ def build(path: str | pathlib.Path) -> pathlib.Path:
   with atomic_path(report) as temporary:
     temporary.write_text(page, encoding="utf-8")
   return report
+
+
+def _damaged(name: str) -> str:
+  return f"{name} is damaged and left out: run the command that made it again."
 
 
 def _attacks(title: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,9 +65,14 @@ def write_text(path: pathlib.Path, text: str) -> None:
     temporary.write_text(text, encoding="utf-8")
 
 
-def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  """Writes a CSV file with the columns of all rows; None becomes an empty cell."""
-  with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+def write_csv(
+  path: pathlib.Path, rows: Sequence[Mapping[str, Any]], *, summed: bool = False
+) -> None:
+  """Writes a CSV file with the columns of all rows; None becomes an empty cell.
+
+  `summed` is as in `data.files.atomic_path`.
+  """
+  with atomic_path(path, summed=summed) as temporary, temporary.open("w", newline="") as file:
     writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)

@@ -2,17 +2,22 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import pathlib
+import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fedsafe_tff import users_code
+from fedsafe_tff.data import sums
 from fedsafe_tff.errors import UserError
 
 Row = dict[str, Any]
+_GROWING = ("metrics.csv", "clients.csv", "adaptation.csv")
 OWN_COPY = "own_copy"  # the attacker of results that name none: older ones knew no other
 
 
@@ -47,34 +52,38 @@ class RunFolder:
   passes: list[Row] = dataclasses.field(default_factory=list)
 
   @classmethod
-  def read(cls, path: str | pathlib.Path) -> "RunFolder":
+  def read(
+    cls, path: str | pathlib.Path, damaged: list[str] | None = None
+  ) -> "RunFolder":
     """Reads `path`.
 
+    Args:
+      path: The run folder.
+      damaged: Takes the names of damaged files, which are left out then; None makes them errors.
+
     Raises:
-      UserError: It is no run folder.
+      UserError: It is no run folder, or a file in it is damaged; its settings and facts always may
+        not be.
     """
     path = pathlib.Path(path)
     if not (path / "config.json").is_file():
       raise UserError(f"{path} is not a run folder: it has no config.json")
-    examples = {}
-    if (path / "examples.npz").is_file():
-      with np.load(path / "examples.npz", allow_pickle=False) as archive:
-        examples = dict(archive)
+    read = _Reader(path, damaged)
     return cls(
       path=path,
-      config=_read_json(path / "config.json"),
-      manifest=_read_json(path / "manifest.json"),
-      metrics=_read_csv(path / "metrics.csv"),
-      clients=_read_csv(path / "clients.csv"),
-      partition=_read_json(path / "partition.json"),
-      evaluation=_read_json(path / "evaluation.json"),
-      transfer=_read_csv(path / "transfer_matrix.csv"),
-      examples=examples,
+      config=_Reader(path).json("config.json"),
+      manifest=_Reader(path).json("manifest.json"),
+      metrics=read.table("metrics.csv"),
+      clients=read.table("clients.csv"),
+      partition=read.json("partition.json"),
+      evaluation=read.json("evaluation.json"),
+      transfer=read.table("transfer_matrix.csv"),
+      examples=read.arrays("examples.npz"),
       again={
-        file.parent.name: _read_json(file)
+        file.parent.name: read.json(f"attacks/{file.parent.name}/{file.name}")
         for file in sorted((path / "attacks").glob("*/evaluation.json"))
       },
-      passes=_read_csv(path / "adaptation.csv"),
+      passes=read.table("adaptation.csv"),
     )
 
   def title(self) -> str:
@@ -111,18 +120,55 @@ class RunFolder:
     return made
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return {}
+class _Reader:
+  """Reads files of a run folder; missing ones are empty, and damaged ones an error or noted."""
+
+  def __init__(self, folder: pathlib.Path, damaged: list[str] | None = None):
+    self._folder, self._damaged = folder, damaged
+
+  def _read(self, name: str, parse: Callable[[bytes], Any], empty: Any) -> Any:
+    path = self._folder / name
+    if not path.is_file():
+      return empty
+    try:
+      return parse(sums.read_table(path) if name in _GROWING else sums.read(path))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, sums.Damaged) as error:
+      if self._damaged is None:
+        said = "" if isinstance(error, sums.Damaged) else f" ({' '.join(str(error).split())[:100]})"
+        raise UserError(
+          f"{path} is damaged{said}: run the command that made it again, or take it from a copy"
+        ) from None
+      self._damaged.append(name)
+      return empty
+
+  def json(self, name: str) -> dict[str, Any]:
+    """A JSON file."""
+    return self._read(name, json.loads, {})
+
+  def arrays(self, name: str) -> dict[str, np.ndarray]:
+    """An `.npz`."""
+    return self._read(name, _arrays, {})
+
+  def table(self, name: str) -> list[Row]:
+    """A CSV file."""
+    return self._read(name, _grown if name in _GROWING else _rows, [])
 
 
-def _read_csv(path: pathlib.Path) -> list[Row]:
-  if not path.is_file():
-    return []
-  with path.open(newline="") as file:
-    return [{k: _value(v) for k, v in row.items()} for row in csv.DictReader(file)]
+def _arrays(data: bytes) -> dict[str, np.ndarray]:
+  with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+    return dict(archive)
+
+
+def _grown(found: tuple[bytes, bool]) -> list[Row]:
+  data, whole = found
+  if not whole:
+    raise ValueError("rows are not those that were written")
+  return _rows(data)
+
+
+def _rows(data: bytes) -> list[Row]:
+  rows = csv.DictReader(io.StringIO(data.decode(), newline=""))
+  return [{k: _value(v) for k, v in row.items()} for row in rows]
 
 
 def _value(text: str | None) -> float | str | None:

@@ -6,6 +6,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from fedsafe_tff.data.files import atomic_path
+
 matplotlib.use("Agg")
 
 import matplotlib.figure  # noqa: E402
@@ -43,6 +45,6 @@ def subplots(
 
 def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> pathlib.Path:
   """Writes a PNG."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=130)
+  with atomic_path(path) as temporary:
+    figure.savefig(temporary, dpi=130, format="png")
   return path

@@ -4,13 +4,16 @@ import base64
 import io
 import json
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from fedsafe_tff.data import sums
 from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.errors import Notice
 from fedsafe_tff.runs.report.strata_table import left_out
 from fedsafe_tff.runs.report.templates import environment
 
@@ -64,20 +67,23 @@ def store(
   for number, (title, pixels) in enumerate(pictures):
     name = f"{number:03d}.png"
     names.append([title, name])
-    with atomic_path(folder / FOLDER / name) as temporary:
+    with atomic_path(folder / FOLDER / name, summed=True) as temporary:
       temporary.write_bytes(_png(pixels))
-  with atomic_path(folder / FOLDER / "survey.json") as temporary:
+  with atomic_path(folder / FOLDER / "survey.json", summed=True) as temporary:
     temporary.write_text(json.dumps(facts | {"pictures": names}, indent=2) + "\n")
 
 
 def stored(folder: pathlib.Path) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
   """What `store` kept: facts and strips as the template takes them; None where there is nothing."""
   try:
-    facts = json.loads((folder / FOLDER / "survey.json").read_text())
+    facts = json.loads(sums.read(folder / FOLDER / "survey.json"))
     strips = [
-      {"title": title, "data": base64.b64encode((folder / FOLDER / name).read_bytes()).decode()}
+      {"title": title, "data": base64.b64encode(sums.read(folder / FOLDER / name)).decode()}
       for title, name in facts["pictures"]
     ]
-  except (OSError, ValueError, KeyError):
+  except FileNotFoundError:
+    return None, []
+  except (OSError, ValueError, KeyError, TypeError, sums.Damaged) as error:
+    warnings.warn(f"the report says nothing of the images: {error}", Notice, stacklevel=2)
     return None, []
   return facts, strips

@@ -38,8 +38,11 @@ def test_an_interrupted_run_has_what_it_has(tmp_path):
   assert [len(part) for part in run.column("train_loss")] == [0, 0]
   synthetic.write_metrics(tmp_path, rounds=2)
   (tmp_path / "evaluation.json").write_text('{"clean_accuracy_global": 0.')
-  run = RunFolder.read(tmp_path)
-  assert len(run.metrics) == 2 and run.evaluation == {}
+  with pytest.raises(UserError, match="evaluation.json is damaged"):
+    RunFolder.read(tmp_path)
+  damaged = []
+  run = RunFolder.read(tmp_path, damaged)
+  assert len(run.metrics) == 2 and run.evaluation == {} and damaged == ["evaluation.json"]
 
 
 def test_empty_cells_and_nan_are_left_out(tmp_path):
