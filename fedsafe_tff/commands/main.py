@@ -1,19 +1,26 @@
 """What every binary does around its work: one clear line for an error, the right exit code."""
 
 import errno
+import io
 import os
+import resource
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 
 from fedsafe_tff.errors import UserError
 
+_ADDRESS_SPACE = 4 * 2**30  # bytes; the libraries map 3, and threads their stacks
+_LESS = "lower --batch_size, --evaluation_batch_size, --image_size or --num_images"
+
 
 def run(work: Callable[[Sequence[str]], int | None]) -> None:
   """Calls `work(arguments)` and leaves: 0 done, 1 failed or stopped, 2 the user can mend it."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
   warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+  _open_streams()
   try:
+    _check_address_space()
     code = work(sys.argv[1:]) or 0
     sys.stdout.flush()
   except UserError as error:
@@ -23,12 +30,47 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
   except BrokenPipeError:  # whoever read the output has left, as `| head` does
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit's flush fails
     code = 1
+  except MemoryError as error:
+    said = f" ({error})" if str(error) else ""
+    code = _say(f"out of memory{said}: {_LESS}", 1)
   except OSError as error:
     if error.errno != errno.ENOSPC:
       raise
     where = f" ({error.filename})" if error.filename else ""
     code = _say(f"the disk is full{where}: free space, then run the same command", 2)
+  except Exception as error:
+    if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which may not be imported
+      raise
+    said = " ".join(str(error).split())[:200]
+    code = _say(f"out of memory ({said}): {_LESS}", 1)
   sys.exit(code)
+
+
+def _open_streams() -> None:
+  """Takes the places of closed standard streams; names that are not UTF-8 can be printed.
+
+  A closed descriptor 1 would be given to the next file that is opened, and what libraries print
+  would be written into that.
+  """
+  while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+    os.set_inheritable(handle, True)
+  os.close(handle)
+  for name in ("stdout", "stderr"):
+    stream = getattr(sys, name)
+    if stream is None:
+      setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for the life of the process
+    elif isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="backslashreplace")
+
+
+def _check_address_space() -> None:
+  """Says what a limit below that of TensorFlow's own libraries would end as `std::bad_alloc`."""
+  limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+  if 0 <= limit < _ADDRESS_SPACE:
+    raise UserError(
+      f"out of memory: the address space is limited to {limit / 2**30:.1f} GiB, TensorFlow and TFF "
+      f"alone take {_ADDRESS_SPACE / 2**30:.0f}: raise it (ulimit -v unlimited)"
+    )
 
 
 def _say(message: object, code: int) -> int:

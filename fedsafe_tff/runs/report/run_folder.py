@@ -1,16 +1,16 @@
 """Reads a run folder, also that of an interrupted run."""
 
-import csv
 import dataclasses
-import json
-import math
 import pathlib
 from typing import Any
 
 import numpy as np
 
 from fedsafe_tff import users_code
+from fedsafe_tff.data.formats import npy
+from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import stored_facts
 
 Row = dict[str, Any]
 OWN_COPY = "own_copy"  # the attacker of results that name none: older ones knew no other
@@ -58,23 +58,22 @@ class RunFolder:
       raise UserError(f"{path} is not a run folder: it has no config.json")
     examples = {}
     if (path / "examples.npz").is_file():
-      with np.load(path / "examples.npz", allow_pickle=False) as archive:
-        examples = dict(archive)
+      examples = _examples(path / "examples.npz")
     return cls(
       path=path,
-      config=_read_json(path / "config.json"),
-      manifest=_read_json(path / "manifest.json"),
-      metrics=_read_csv(path / "metrics.csv"),
-      clients=_read_csv(path / "clients.csv"),
-      partition=_read_json(path / "partition.json"),
-      evaluation=_read_json(path / "evaluation.json"),
-      transfer=_read_csv(path / "transfer_matrix.csv"),
+      config=stored_facts.read_json(path / "config.json"),
+      manifest=stored_facts.read_json(path / "manifest.json"),
+      metrics=stored_facts.read_csv(path / "metrics.csv"),
+      clients=stored_facts.read_csv(path / "clients.csv"),
+      partition=stored_facts.read_json(path / "partition.json"),
+      evaluation=stored_facts.read_json(path / "evaluation.json"),
+      transfer=stored_facts.read_csv(path / "transfer_matrix.csv"),
       examples=examples,
       again={
-        file.parent.name: _read_json(file)
+        file.parent.name: stored_facts.read_json(file)
         for file in sorted((path / "attacks").glob("*/evaluation.json"))
       },
-      passes=_read_csv(path / "adaptation.csv"),
+      passes=stored_facts.read_csv(path / "adaptation.csv"),
     )
 
   def title(self) -> str:
@@ -94,42 +93,57 @@ class RunFolder:
   def matrices(
     self, key: str = "asr", attacker: str | None = None
   ) -> dict[tuple[str, float], np.ndarray]:
-    """(attack, eps) to the N x N matrix of `key`; rows are adversaries.
+    """(attack, eps) to the N x N matrix of `key`; rows are adversaries, in the clients' order.
+
+    Where clients were sampled, N are those that there are.
 
     Args:
       key: A column of `transfer_matrix.csv`.
       attacker: Whose attacks; None for everybody's, where no two attackers share an attack.
     """
-    count = 1 + max((int(r["victim"]) for r in self.transfer), default=-1)
+    known = {int(row[side]) for row in self.transfer for side in ("adversary", "victim")}
+    place = {client: index for index, client in enumerate(sorted(known))}
     made: dict[tuple[str, float], np.ndarray] = {}
     for row in self.transfer:
       if attacker not in (None, row.get("attacker", OWN_COPY)):
         continue
-      matrix = made.setdefault((row["attack"], row["eps"]), np.full([count, count], np.nan))
-      if isinstance(row[key], float):
-        matrix[int(row["adversary"]), int(row["victim"])] = row[key]
+      name = (row["attack"], row["eps"])
+      if name not in made:  # an array for every row would make it N^2 of N^2
+        made[name] = np.full([len(place), len(place)], np.nan)
+      if isinstance(row.get(key), float):
+        made[name][place[int(row["adversary"])], place[int(row["victim"])]] = row[key]
     return made
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
+_IMAGES = ("original", "perturbation", "adversarial")
+_VALUES = (
+  "label", "predicted_before", "predicted_after", "probability_before", "probability_after",
+)  # fmt: skip
+
+
+def _examples(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of Figure 1, all of them as a run writes them."""
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return {}
-
-
-def _read_csv(path: pathlib.Path) -> list[Row]:
-  if not path.is_file():
-    return []
-  with path.open(newline="") as file:
-    return [{k: _value(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def _value(text: str | None) -> float | str | None:
-  if text is None or text == "":
-    return None
-  try:
-    number = float(text)
-  except ValueError:
-    return text
-  return number if math.isfinite(number) else None
+    arrays = npy.read_stored(path)
+    if not arrays:
+      return {}
+    shape = arrays["original"].shape
+    right = len(shape) == 4 and shape[-1] in (1, 3) and min(shape) > 0 and shape[0] <= 64
+    right &= all(arrays[n].shape == shape and arrays[n].dtype.kind == "f" for n in _IMAGES)
+    right &= all(arrays[n].shape == shape[:1] and arrays[n].dtype.kind in "iuf" for n in _VALUES)
+    names = arrays["class_names"]
+    right &= names.dtype.kind == "U" and names.ndim == 1 and arrays["attack"].dtype.kind == "U"
+    right &= arrays["eps"].shape == () and arrays["eps"].dtype.kind == "f"
+    for name in ("label", "predicted_before", "predicted_after"):
+      right &= arrays[name].dtype.kind in "iu" and bool(
+        ((arrays[name] >= 0) & (arrays[name] < len(names))).all()
+      )
+    right = right and all(np.isfinite(arrays[n]).all() for n in (*_IMAGES, "eps"))
+  except (Unreadable, KeyError) as error:
+    raise UserError(f"{path} is damaged ({error}): remove it, the report goes without") from None
+  if not right:
+    raise UserError(
+      f"{path} is damaged (arrays of other shapes or types than a run writes): remove it, the report "
+      "goes without"
+    )
+  return arrays
