@@ -124,7 +124,7 @@ def _classes(file: pathlib.Path, labels: np.ndarray, names: np.ndarray | None):
       f"{file} has labels from {ids[0]} to {ids[-1]}: expected at least two classes, from 0 on"
     )
   if names is None:
-    return numbers, tuple(map(str, ids.tolist()))  # "class 2" where messages say "class"
+    return numbers, tuple(f"class {i}" for i in ids.tolist())
   names = [shown(str(name)) for name in np.atleast_1d(names).ravel().tolist()]
   if len(names) == len(ids):
     return numbers, tuple(names)

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import importlib.metadata
+import io
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ METRICS = (
   "adapted",
   "adaptation_loss",
   "adaptation_accuracy",
+  "left_out",
   "seconds",
 )
 CLIENTS = (
@@ -206,7 +208,7 @@ class CsvTable:
       columns: Its columns.
       keep_rounds: Rows whose `round` is above it are dropped; None keeps every row.
     """
-    self._path, self._columns = path, tuple(columns)
+    self._path, self._columns, self._before = path, tuple(columns), 0
     rows = []
     if path.is_file():
       with path.open(newline="") as file:
@@ -222,8 +224,23 @@ class CsvTable:
     """Adds rows; None and NaN become empty cells."""
     try:
       with self._path.open("a", newline="") as file:
-        csv.DictWriter(file, self._columns).writerows(
-          {k: "" if v is None or v != v else v for k, v in row.items()} for row in rows
-        )
+        self._before = file.tell()
+        csv.DictWriter(file, self._columns).writerows(map(_cells, rows))
     except OSError as error:
       raise UserError(f"can't write {self._path} ({error.strerror}): free space") from None
+
+  def amend(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the rows that were added last anew."""
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, self._columns).writerows(map(_cells, rows))
+    try:
+      with self._path.open("r+b", buffering=0) as file:
+        file.seek(self._before)
+        file.write(text.getvalue().encode())  # before the cut: a kill leaves no row behind less
+        file.truncate()
+    except OSError as error:
+      raise UserError(f"can't write {self._path} ({error.strerror}): free space") from None
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+  return {k: "" if v is None or v != v else v for k, v in row.items()}

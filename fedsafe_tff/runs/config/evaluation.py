@@ -82,4 +82,11 @@ class EvaluationConfig:
     "on the adversary's own copy; a fooled image is not attacked any further.",
     **_PAPER,
   )
+  attack_clients: int = setting(
+    50,
+    "Of more clients than this a sample of so many, drawn by --seed, attack and are attacked, each by "
+    "each; rates then have an interval. 0: all, whose cost grows with the square of their number.",
+    low=0,
+    high=MOST,
+  )
   evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1, high=MOST)

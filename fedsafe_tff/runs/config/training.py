@@ -107,6 +107,14 @@ class TrainingConfig:
     choices=tuple(AGGREGATORS),
     **_OURS,
   )
+  not_finite: str = setting(
+    "stop",
+    "What a client whose upload is not finite does: stop ends the run, with the last good checkpoint "
+    "kept; leave_out names and counts it, and the mean of the round is that of the others.",
+    choices=("stop", "leave_out"),
+    applies=lambda c: c.algorithm == "fedsafe" and c.aggregator == "mean",
+    needs="--algorithm=fedsafe with --aggregator=mean",
+  )
   dp_noise_multiplier: float = setting(
     1.0,
     "Noise multiplier of central DP: noise at the server over the clipping norm.",

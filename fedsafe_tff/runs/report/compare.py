@@ -18,7 +18,7 @@ _DIGITS = 8  # of commits and of hashes of data
 # Settings that have a column or a place in the title, or tell where a run lives.
 _TOLD = (
   "dataset", "task", "algorithm", "defense", "seed", "threads",
-  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "gpu_memory_limit", "ray_address",
+  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every", "gpu_memory_limit", "ray_address",
 )  # fmt: skip
 
 

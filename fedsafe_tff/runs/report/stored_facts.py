@@ -40,7 +40,7 @@ _RATES = (
   "attack_accuracy_self", "attack_accuracy_avg", "random_noise_flip_rate", "zero_gradient_share",
 )  # fmt: skip
 _RESULT = {"attacker": Maybe(TEXT), "attack": TEXT, "eps": NUMBER} | {
-  name: Maybe(NUMBER) for name in _RATES
+  name: Maybe(NUMBER) for name in (*_RATES, "sampled_clients", "of_clients")
 }
 _STRATA = ("accuracy", "asr_self", "asr_avg", "attack_accuracy_self", "attack_accuracy_avg")
 _STRATUM = {"attack": TEXT, "eps": NUMBER, "site": ANY, "count": NUMBER} | {
