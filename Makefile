@@ -19,7 +19,7 @@ IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test test test-slow lint demo docs tutorial build-files bazel clean distclean
+.PHONY: help setup setup-test test test-slow test-faults lint demo docs tutorial build-files bazel clean distclean
 
 # What is on the caller's path must not shadow what is pinned here.
 unexport PYTHONPATH PYTHONHOME
@@ -61,11 +61,14 @@ setup-test: setup ## the same, with what the tests need
 	echo "setup: done"
 
 test: setup-test ## run the tests, except those marked slow, in WORKERS processes
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile \
+	$(PY) -m pytest -m "not slow and not faults" -n $(WORKERS) --dist loadfile \
 	  --no-loadscope-reorder $(ARGS)
 
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
+
+test-faults: setup-test ## try what machines and strangers do to runs: kills, damaged and hostile files
+	$(PY) -m pytest -m faults $(ARGS)
 
 lint: setup-test ## check style with ruff
 	$(PY) -m ruff check .

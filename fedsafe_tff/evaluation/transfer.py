@@ -220,9 +220,11 @@ class Evaluator:
     if spec.norm == "l2":  # of signs with that length
       eps /= np.sqrt(np.prod(self._image_shape))
     if eps not in self._random_flip:
+      row_of = {self._same_as[client]: row for row, client in enumerate(self._clients)}
 
       def share(index, copy):
-        return self._controls.noise_flips(copy, self._clean[index], eps, index).mean()
+        clean = self._clean[row_of[index]]
+        return self._controls.noise_flips(copy, clean, eps, index).mean()
 
       self._random_flip[eps] = np.array(self._for_each_copy(share))
     return self._random_flip[eps]

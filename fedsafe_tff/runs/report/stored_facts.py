@@ -34,6 +34,13 @@ class Each:
     self.shape = shape
 
 
+class Pair:
+  """A list of two values."""
+
+  def __init__(self, shape: Any):
+    self.shape = shape
+
+
 NUMBER, TEXT, FLAG, ANY = "a number", "text", "true or false", "anything"
 _RATES = (
   "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct", "asr_avg_correct",
@@ -46,7 +53,10 @@ _STRATA = ("accuracy", "asr_self", "asr_avg", "attack_accuracy_self", "attack_ac
 _STRATUM = {"attack": TEXT, "eps": NUMBER, "site": ANY, "count": NUMBER} | {
   f"{name}{end}": Maybe(NUMBER) for name in _STRATA for end in ("", "_low", "_high")
 }
-_INVENTORY = {"left_out": Maybe([[TEXT]]), "windows": Maybe(Each([NUMBER]))}
+_COUNTED = {
+  "name": ANY, "images": NUMBER, "groups": NUMBER, "patients": Maybe(NUMBER), "by_class": [NUMBER],
+}  # fmt: skip
+_INVENTORY = {"left_out": Maybe([Pair(TEXT)]), "windows": Maybe(Each([NUMBER]))}
 SHAPES = {
   "config.json": {
     "defense": Maybe(TEXT), "algorithm": Maybe(TEXT), "dataset": Maybe(TEXT), "task": Maybe(TEXT),
@@ -70,6 +80,19 @@ SHAPES = {
     ),
   },
   "partition.json": {"clients": [[NUMBER]], "class_names": [TEXT], "sites": Maybe([TEXT])},
+  "survey.json": {
+    "images": NUMBER, "shape": [NUMBER], "groups": NUMBER, "patients": Maybe(NUMBER),
+    "inventory": Maybe(
+      {"files_found": NUMBER, "files_loaded": NUMBER, "images": NUMBER, "litter": NUMBER,
+       "left_out": [Pair(TEXT)], "layout": Maybe(TEXT), "empty_slices": Maybe(NUMBER)}
+    ),
+    "classes": [_COUNTED], "sites": Maybe([_COUNTED]), "kinds": Maybe([_COUNTED]),
+    "sizes": [{"name": ANY, "images": NUMBER}], "belonging": Maybe([TEXT]),
+    "shortcuts": Maybe(
+      [{"name": ANY, "accuracy": NUMBER, "majority": NUMBER, "classes_alike": NUMBER, "warns": ANY}]
+    ),
+    "pictures": [Pair(TEXT)],
+  },
   "evaluation.json": {
     "evaluation": Maybe(TEXT),
     "clean_accuracy_global": NUMBER,
@@ -147,6 +170,10 @@ def _check(path: pathlib.Path, value: Any, shape: Any, where: str) -> None:
     _expect(path, isinstance(value, Mapping), value, "fields", where)
     for name, inner in value.items():
       _check(path, inner, shape.shape, f"{where}.{str(name)[:40]}")
+  elif isinstance(shape, Pair):
+    _expect(path, isinstance(value, list) and len(value) == 2, value, "two entries", where)
+    for number, inner in enumerate(value):
+      _check(path, inner, shape.shape, f"{where}[{number}]")
   elif isinstance(shape, list):
     _expect(path, isinstance(value, list), value, "a list", where)
     for number, inner in enumerate(value):

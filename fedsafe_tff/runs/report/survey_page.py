@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +12,13 @@ import numpy as np
 import PIL.Image
 
 from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import stored_facts
 from fedsafe_tff.runs.report.strata_table import left_out
 from fedsafe_tff.runs.report.templates import environment
 
 FOLDER = "survey"
+_PICTURE = re.compile(r"\d{3,6}\.png")
 
 
 def write_page(
@@ -72,12 +76,14 @@ def store(
 
 def stored(folder: pathlib.Path) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
   """What `store` kept: facts and strips as the template takes them; None where there is nothing."""
-  try:
-    facts = json.loads((folder / FOLDER / "survey.json").read_text())
-    strips = [
-      {"title": title, "data": base64.b64encode((folder / FOLDER / name).read_bytes()).decode()}
-      for title, name in facts["pictures"]
-    ]
-  except (OSError, ValueError, KeyError):
+  facts = stored_facts.read_json(folder / FOLDER / "survey.json")
+  if not facts:
     return None, []
+  strips = []
+  for title, name in facts["pictures"]:
+    picture = folder / FOLDER / name
+    if not _PICTURE.fullmatch(name):  # a stranger's folder must not show what lies elsewhere
+      raise UserError(f"{folder / FOLDER / 'survey.json'} is damaged: {name[:40]!r} is no picture")
+    if picture.is_file() and not picture.is_symlink():
+      strips.append({"title": title, "data": base64.b64encode(picture.read_bytes()).decode()})
   return facts, strips
