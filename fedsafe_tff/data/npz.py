@@ -64,7 +64,7 @@ def load(path: str, *, image_size: int, reading: Reading = DEFAULT) -> ImageSet:
       "c of 1 or 3"
     )
   if len(images) and 0 in images.shape:
-    raise UserError(f"{file} has images of shape {images.shape}, without a pixel: expected {LAYOUT}")
+    raise UserError(f"{file} has images of shape {images.shape}, which has no pixel: {LAYOUT}")
   if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
     raise UserError(
       f"{file} has {len(images)} images and labels of shape {labels.shape} and type "
@@ -159,7 +159,8 @@ def _medmnist(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[dict[s
       continue
     if images.ndim < 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
       raise UserError(
-        f"{file} has {part}_images of shape {images.shape} and type {images.dtype}: expected {LAYOUT}"
+        f"{file} has {part}_images of shape {images.shape} and type {images.dtype}: expected "
+        f"{LAYOUT}"
       )
     if not np.issubdtype(labels.dtype, np.integer) or not labels.ndim:
       raise UserError(
@@ -173,8 +174,8 @@ def _medmnist(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[dict[s
       )
     if labels.size != len(images) or len(labels) != len(images):
       raise UserError(
-        f"{file} has {len(images)} {part}_images and {part}_labels of shape {labels.shape}: expected "
-        "a label per image"
+        f"{file} has {len(images)} {part}_images and {part}_labels of shape {labels.shape}: "
+        "expected a label per image"
       )
     labels = labels.reshape(len(labels))
     if images.ndim > 5 or images.ndim == 5 and images.shape[-1] != 1:

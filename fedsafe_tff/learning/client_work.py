@@ -54,7 +54,7 @@ def build_client_work(
     noise_seed: Of uplink noise, and of all that is random in local training where the gradient is
       private; None draws it from the system's entropy.
     leave_out_not_finite: Whether an upload that is not finite counts as zeros of weight 0, so that
-      a weighted mean is that of the other clients. Its row of metrics has a norm that is not finite.
+      a weighted mean is that of the other clients. Its row of metrics has a norm of NaN.
 
   Raises:
     TypeError: `optimizer` is none of TFF's, or a schedule is no function.

@@ -92,7 +92,8 @@ def call_function(
 
   tf.keras.backend.reset_uids()
   with seeded(seed):
-    return users_code.call(build, (tuple(input_shape), num_classes), flag="model", name=_name(build))
+    arguments = (tuple(input_shape), num_classes)
+    return users_code.call(build, arguments, flag="model", name=_name(build))
 
 
 def _name(build: Callable[..., Any]) -> str:

@@ -129,8 +129,8 @@ def clean_accuracies(
     loss, found = scorer.loss_and_accuracy(model, *prepared.images("evaluation"))
     if not np.isfinite(loss):
       raise NotFinite(
-        f"the loss of a model on the evaluation images is {loss}: it can't be evaluated; train it with "
-        "a lower learning rate or less noise"
+        f"the loss of a model on the evaluation images is {loss}: it can't be evaluated; train it "
+        "with a lower learning rate or less noise"
       )
     return found
 

@@ -24,7 +24,6 @@ from fedsafe_tff.runs.trainers import Trainer, learning_rate
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation, iterated, local
 
-
 _NAMED = 10  # clients in a note
 
 

@@ -176,8 +176,8 @@ class NativeRuntime:
     except OSError as error:
       self.close()
       raise UserError(
-        f"no connection to the TFF worker on localhost port {port} ({error}): does a firewall block "
-        f"local ports? see {self._log_path}"
+        f"no connection to the TFF worker on localhost port {port} ({error}): does a firewall "
+        f"block local ports? see {self._log_path}"
       ) from None
 
   @staticmethod

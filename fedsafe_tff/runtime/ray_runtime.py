@@ -292,8 +292,8 @@ def open_dashboard(url: str | None) -> str:
     return ""
   return (
     f"WARNING: Ray's dashboard is open at {url}, not on loopback alone: whoever reaches it can run "
-    "code on the cluster; start Ray with --dashboard-host=127.0.0.1 or --include-dashboard=false, or "
-    "firewall it"
+    "code on the cluster; start Ray with --dashboard-host=127.0.0.1 or --include-dashboard=false, "
+    "or firewall it"
   )
 
 

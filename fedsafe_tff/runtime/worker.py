@@ -34,8 +34,8 @@ _START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 # A launcher of our own asks the kernel to end it with its parent (PR_SET_PDEATHSIG = 1), goes into
-# its own network and becomes the worker. Popen's `preexec_fn` would do so in a fork of a process full of TensorFlow's
-# and gRPC's threads, which can deadlock.
+# its own network and becomes the worker. Popen's `preexec_fn` would do so in a fork of a process
+# full of TensorFlow's and gRPC's threads, which can deadlock.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)

@@ -28,10 +28,12 @@ class Browser:
     take, give = os.pipe(), os.pipe()  # what it reads, what it writes
     for handle in (take[0], give[1]):
       os.set_inheritable(handle, True)
-    start = f"import os,sys;os.dup2({take[0]},103);os.dup2({give[1]},104);os.dup2(103,3);os.dup2(104,4)"
+    moves = ((take[0], 103), (give[1], 104), (103, 3), (104, 4))  # its ends may be 3 or 4 already
+    start = "".join(f"os.dup2({old}, {new});" for old, new in moves)
+    start = f"import os, sys; {start} os.execv(sys.argv[1], sys.argv[1:])"
     self._process = subprocess.Popen(
       [
-        sys.executable, "-c", f"{start};os.execv(sys.argv[1],sys.argv[1:])", program(), "--headless=new", "--no-sandbox", "--disable-gpu",
+        sys.executable, "-c", start, program(), "--headless=new", "--no-sandbox", "--disable-gpu",
         "--disable-dev-shm-usage", "--remote-debugging-pipe", "--no-first-run",
         "--disable-background-networking", "--hide-scrollbars", f"--user-data-dir={self._folder}",
         "--window-size=1280,900", "about:blank",

@@ -24,7 +24,8 @@ _CONTRAST = """
   const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92
     : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const back = e => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e)
-    .backgroundColor); if (c.length < 4 || c[3] > 0) return c.slice(0, 3); } return [255, 255, 255]; };
+    .backgroundColor); if (c.length < 4 || c[3] > 0) return c.slice(0, 3); }
+    return [255, 255, 255]; };
   let least = 99;
   for (const e of document.querySelectorAll('h1,h2,p,td,th,dt,dd,li,pre,figcaption,summary,b')) {
     if (!e.innerText) continue;

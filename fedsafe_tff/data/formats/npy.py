@@ -16,9 +16,11 @@ import numpy as np
 from fedsafe_tff.data.formats.frame import DEFAULT, Reading, Unreadable
 from fedsafe_tff.data.formats.opening import open_regular
 
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, TypeError,
-           SyntaxError, OverflowError, NotImplementedError, RuntimeError, MemoryError,
-           AttributeError, IndexError, lzma.LZMAError, struct.error, tokenize.TokenError)  # fmt: skip
+_BROKEN = (
+  OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, SyntaxError,
+  OverflowError, NotImplementedError, RuntimeError, MemoryError, AttributeError, IndexError,
+  lzma.LZMAError, struct.error, tokenize.TokenError,
+)  # fmt: skip
 
 
 def read(file: BinaryIO, reading: Reading) -> dict[str, np.ndarray]:

@@ -45,11 +45,14 @@ class DataConfig:
     "Folder of the images (file, for npz).",
     **_DISK,
   )
-  image_size: int = setting(0, "Side of the square images in pixels; 0: the data set's own.", low=0, high=MOST_SIDE)
+  image_size: int = setting(
+    0, "Side of the square images in pixels; 0: the data set's own.", low=0, high=MOST_SIDE
+  )
   num_images: int = setting(
     0,
     "How many images to make or, from a folder, to draw; 0: the default.",
-    low=0, high=MOST_IMAGES,
+    low=0,
+    high=MOST_IMAGES,
     applies=lambda c: _uses(c, "num_images"),
     needs=f"--dataset={using('num_images')}",
   )

@@ -84,9 +84,11 @@ class EvaluationConfig:
   )
   attack_clients: int = setting(
     50,
-    "Of more clients than this a sample of so many, drawn by --seed, attack and are attacked, each by "
-    "each; rates then have an interval. 0: all, whose cost grows with the square of their number.",
+    "Of more clients than this a sample of so many, drawn by --seed, attack and are attacked, each "
+    "by each; rates then have an interval. 0: all; the cost grows with the square of their number.",
     low=0,
     high=MOST,
   )
-  evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1, high=MOST)
+  evaluation_batch_size: int = setting(
+    64, "Batch size of attacks and evaluation.", low=1, high=MOST
+  )

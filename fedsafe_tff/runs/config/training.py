@@ -109,8 +109,8 @@ class TrainingConfig:
   )
   not_finite: str = setting(
     "stop",
-    "What a client whose upload is not finite does: stop ends the run, with the last good checkpoint "
-    "kept; leave_out names and counts it, and the mean of the round is that of the others.",
+    "What a client whose upload is not finite does: stop ends the run, with the last good "
+    "checkpoint kept; leave_out names and counts it, and the round's mean is that of the others.",
     choices=("stop", "leave_out"),
     applies=lambda c: c.algorithm == "fedsafe" and c.aggregator == "mean",
     needs="--algorithm=fedsafe with --aggregator=mean",

@@ -18,7 +18,8 @@ _DIGITS = 8  # of commits and of hashes of data
 # Settings that have a column or a place in the title, or tell where a run lives.
 _TOLD = (
   "dataset", "task", "algorithm", "defense", "seed", "threads",
-  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every", "gpu_memory_limit", "ray_address",
+  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every",
+  "gpu_memory_limit", "ray_address",
 )  # fmt: skip
 
 
@@ -87,7 +88,9 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
   if mixed:
     notes.append(f"**Not drawn alike**, so that differences may be due to that: {mixed}.\n")
   older = [
-    plain(str(run.path)) for run in once if _versions(run)["definitions"] not in ("-", definitions.VERSION)
+    plain(str(run.path))
+    for run in once
+    if _versions(run)["definitions"] not in ("-", definitions.VERSION)
   ]
   if older:
     notes.append(

@@ -150,8 +150,8 @@ def asr_against_eps(run: RunFolder) -> pathlib.Path | None:
     for axis, ((attacker, attack), rows) in zip(axes, groups.items()):
       for name, label, marker, line, color in _CURVES:
         _curve(axis, rows, name, marker=marker, linestyle=line, color=color, label=label)
-      title = _attack_title(attack)
-      axis.set_title(title if attacker == OWN_COPY else f"{style.plain(attacker)}: {title}", fontsize=10)
+      title, who = _attack_title(attack), style.plain(attacker)
+      axis.set_title(title if attacker == OWN_COPY else f"{who}: {title}", fontsize=10)
   axes = figure.axes
   for axis in axes:
     axis.set_xlabel("eps (pixels of [0, 1])")

@@ -143,7 +143,7 @@ def _examples(path: pathlib.Path) -> dict[str, np.ndarray]:
     raise UserError(f"{path} is damaged ({error}): remove it, the report goes without") from None
   if not right:
     raise UserError(
-      f"{path} is damaged (arrays of other shapes or types than a run writes): remove it, the report "
-      "goes without"
+      f"{path} is damaged (arrays of other shapes or types than a run writes): remove it, the "
+      "report goes without"
     )
   return arrays

@@ -33,8 +33,8 @@ _LEGEND = (
 )
 _WORST = "worst of n: an image is lost if any of n attacks gets it."
 _SAMPLED = (
-  "{sampled_clients} of {of_clients} clients, drawn by the seed, attack and are attacked; their 95 % "
-  "intervals (jackknife over clients):"
+  "{sampled_clients} of {of_clients} clients, drawn by the seed, attack and are attacked; their "
+  "95 % intervals (jackknife over clients):"
 )
 _ANY = "attack any: labels that any of the attacks flips at any of its steps."
 _WHO = {

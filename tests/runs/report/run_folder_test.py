@@ -39,9 +39,12 @@ def test_an_interrupted_run_has_what_it_has(tmp_path):
   assert run.matrices() == {}
   assert [len(part) for part in run.column("train_loss")] == [0, 0]
   synthetic.write_metrics(tmp_path, rounds=2)
-  (tmp_path / "evaluation.json").write_text('{"clean_accuracy_global": 0.')
   run = RunFolder.read(tmp_path)
   assert len(run.metrics) == 2 and run.evaluation == {}
+  # Files are written whole: half of one is no interrupted run, and a report without it would lie.
+  (tmp_path / "evaluation.json").write_text('{"clean_accuracy_global": 0.')
+  with pytest.raises(UserError, match="evaluation.json is damaged .*it is no JSON"):
+    RunFolder.read(tmp_path)
 
 
 def test_empty_cells_and_nan_are_left_out(tmp_path):
@@ -84,7 +87,7 @@ def test_matrices_of_many_clients_take_no_array_per_row(tmp_path):
   count = 60
   run = RunFolder.read(synthetic.finished(tmp_path))
   rows = [
-    {"attack": "pgd", "eps": 0.01, "adversary": float(2 * a), "victim": float(2 * v), "asr": a / count}
+    {"attack": "pgd", "eps": 0.01, "adversary": 2.0 * a, "victim": 2.0 * v, "asr": a / count}
     for a in range(count)
     for v in range(count)
   ]
