@@ -39,10 +39,14 @@ def run(work: Callable[[Sequence[str]], int | None]) -> None:
     where = f" ({error.filename})" if error.filename else ""
     code = _say(f"the disk is full{where}: free space, then run the same command", 2)
   except Exception as error:
-    if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which may not be imported
+    # By name: the libraries that they are of take seconds to import.
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "ResourceExhaustedError" in kinds:
+      code = _say(f"out of memory ({' '.join(str(error).split())[:200]}): {_LESS}", 1)
+    elif "ComputationFailed" in kinds:  # it says which client, round and operation
+      code = _say(error, 1)
+    else:
       raise
-    said = " ".join(str(error).split())[:200]
-    code = _say(f"out of memory ({said}): {_LESS}", 1)
   sys.exit(code)
 
 

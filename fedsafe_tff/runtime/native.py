@@ -21,7 +21,7 @@ from tensorflow_federated.python.core.impl.types import placements
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runtime import context as context_lib
-from fedsafe_tff.runtime.failures import ComputationFailed
+from fedsafe_tff.runtime.failures import ComputationFailed, advice
 from fedsafe_tff.runtime.worker import Worker
 
 _MAX_MESSAGE = 2_000_000_000
@@ -270,4 +270,5 @@ class NativeRuntime:
 
 def _message(error: grpc.RpcError) -> str:
   """The operation's own words, on one line; the client's traceback names the rest."""
-  return f"{error.code().name}: {' '.join(str(error.details()).split())}"
+  said = " ".join(str(error.details()).split())
+  return f"{error.code().name}: {said}{advice(said)}"

@@ -24,7 +24,7 @@ BAD = 1
 
 def apply(weights, images, key=None, training=False):
   """The net; white images, which only one client has, give no numbers."""
-  white = tf.reduce_min(images, axis=[1, 2, 3]) == 1.0
+  white = tf.equal(tf.reduce_min(images, axis=[1, 2, 3]), 1.0)  # in TFF graphs == compares objects
   logits = NET.apply_fn(weights, images, key, training)
   return tf.where(white[:, None], float("nan"), logits)
 
@@ -37,7 +37,7 @@ def read_all_but_one(store):
 
   def broken(client):
     images, labels = read(client)
-    return tf.where(client == BAD, 255 * tf.ones_like(images), images), labels
+    return tf.where(tf.equal(client, BAD), 255 * tf.ones_like(images), images), labels
 
   return broken
 
