@@ -23,13 +23,16 @@ def test_pythons_own_library_is_refused(name):
 
 
 def test_a_function_of_the_library_by_way_of_a_file_is_refused(tmp_path):
-  (tmp_path / "mine.py").write_text("from os import system as build\nfrom subprocess import run\n")
+  lines = ("from os import system as build", "from subprocess import run")
+  (tmp_path / "mine.py").write_text("\n".join(lines))
   for name in ("build", "run"):
     with pytest.raises(UserError, match="is of Python's own library"):
       load(f"{tmp_path}/mine.py:{name}", arguments=("true",))
 
 
-@pytest.mark.parametrize("line", ["import sys; sys.exit(0)", "raise SystemExit", "1 / 0", "def f(:"])
+@pytest.mark.parametrize(
+  "line", ["import sys; sys.exit(0)", "raise SystemExit", "1 / 0", "def f(:"]
+)
 def test_a_file_that_ends_or_breaks_is_named_and_ends_nothing(tmp_path, line):
   (tmp_path / "mine.py").write_text(line + "\n")
   with pytest.raises(UserError, match="--model=.*mine.py:f can't be loaded"):
