@@ -185,6 +185,6 @@ def _relative(file: pathlib.Path, folder: pathlib.Path) -> str:
   """The way from the page to a report, for a link; its file name alone would lead nowhere."""
   try:
     way = file.resolve().relative_to(folder.resolve()).as_posix()
-    return f"./{urllib.parse.quote(way)}"  # a folder may be called "javascript:..."
+    return urllib.parse.quote(way)  # a folder may be called "javascript:..."
   except ValueError:
     return file.resolve().as_uri()

@@ -95,7 +95,7 @@ SHAPES = {
   },
   "evaluation.json": {
     "evaluation": Maybe(TEXT),
-    "clean_accuracy_global": NUMBER,
+    "clean_accuracy_global": Maybe(NUMBER),
     "clean_accuracy_clients": Maybe([Maybe(NUMBER)]),
     "attacked_images": Maybe(NUMBER),
     "majority_class": Maybe(NUMBER),

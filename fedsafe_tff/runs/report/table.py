@@ -150,10 +150,10 @@ def text_of(title: str, evaluation: Mapping[str, Any], *, terminal: bool = False
   console.print(table)
   for line in legend(evaluation):
     console.print(line, markup=False)
-  clean = evaluation["clean_accuracy_global"]
+  clean = cell(evaluation.get("clean_accuracy_global"), "clean_accuracy")
   baselines = evaluation.get("trivial_baselines", {})
   others = ", ".join(f"{name} {score:.3f}" for name, score in baselines.items())
-  console.print(f"clean accuracy of the global model {clean:.3f} (trivial: {others})", markup=False)
+  console.print(f"clean accuracy of the global model {clean} (trivial: {others})", markup=False)
   for line in warnings(evaluation):
     console.print(f"WARNING: {line}", markup=False, soft_wrap=True)
   return stream.getvalue()
