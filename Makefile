@@ -70,7 +70,7 @@ test: setup-test ## run the tests, except those marked slow or faults, in WORKER
 test-slow: setup-test ## run the tests marked slow
 	$(PY) -m pytest -m slow $(ARGS)
 
-test-faults: setup-test ## kill runs and sweeps at KILLS drawn moments: half an hour or more
+test-faults: setup-test ## kill runs at KILLS drawn moments, and give them hostile files: half an hour or more
 	FEDSAFE_KILLS=$(KILLS) FEDSAFE_FAULT_SEED=$(SEED) $(PY) -m pytest -m faults $(ARGS)
 
 lint: setup-test ## check style with ruff

@@ -52,6 +52,7 @@ INPUT_DRAW = 42
 ATTACKER = 43
 SMOOTHING = 44
 MASKING = 45
+SAMPLED_CLIENTS = 46
 
 
 def root(seed: int) -> tf.Tensor:

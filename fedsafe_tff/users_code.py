@@ -11,6 +11,7 @@ import inspect
 import pathlib
 import sys
 import sysconfig
+import traceback
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,17 +41,47 @@ def load_function(
   try:
     if source.endswith(".py"):
       module = _module_of(pathlib.Path(source))
+    elif _package(source) in sys.stdlib_module_names:  # before it is imported: that runs it
+      raise ValueError(f"{source} is of Python's own library")
     else:
       module = importlib.import_module(source)
     function = getattr(module, function_name)
+    if _package(getattr(function, "__module__", None) or "") in sys.stdlib_module_names:
+      raise ValueError(f"{function_name} there is of Python's own library")
     inspect.signature(function).bind(*arguments)
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     said = " ".join(str(error).split()) or type(error).__name__
     raise UserError(
       f"--{flag}={name} can't be loaded ({said}): give {choices}, an importable "
       f"package.module:function or PATH/file.py:function, where function takes {takes}"
     ) from None
   return module, function
+
+
+def call(function: Callable[..., Any], arguments: Sequence[Any], *, flag: str, name: str) -> Any:
+  """What a user's function returns.
+
+  Args:
+    function: As `load_function` gives it.
+    arguments: What it is called with.
+    flag: Name of the flag that named it.
+    name: The flag's value.
+
+  Raises:
+    UserError: It raised; the line of its source is named.
+  """
+  try:
+    return function(*arguments)
+  except (UserError, MemoryError):
+    raise
+  except (Exception, SystemExit) as error:
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # without this one
+    own = [frame for frame in frames if frame.filename == inspect.getfile(function)]
+    where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+    said = " ".join(str(error).split())
+    raise UserError(
+      f"--{flag}={name} fails{where} ({type(error).__name__}{': ' if said else ''}{said})"
+    ) from error
 
 
 def short_name(name: str) -> str:

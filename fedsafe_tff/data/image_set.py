@@ -15,6 +15,11 @@ def pixel_hash(images: np.ndarray) -> str:
   return digest.hexdigest()
 
 
+def class_phrase(name: str) -> str:
+  """A class in a sentence: classes without names are called "class 2" themselves."""
+  return name if name.startswith("class ") else f"class {name}"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
   """Labelled images.

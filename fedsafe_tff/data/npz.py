@@ -63,6 +63,8 @@ def load(path: str, *, image_size: int, reading: Reading = DEFAULT) -> ImageSet:
       f"{file} has images of shape {images.shape} and type {images.dtype}: expected {LAYOUT} with "
       "c of 1 or 3"
     )
+  if len(images) and 0 in images.shape:
+    raise UserError(f"{file} has images of shape {images.shape}, which has no pixel: {LAYOUT}")
   if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
     raise UserError(
       f"{file} has {len(images)} images and labels of shape {labels.shape} and type "
@@ -155,12 +157,29 @@ def _medmnist(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[dict[s
     images, labels = arrays.get(f"{part}_images"), arrays.get(f"{part}_labels")
     if images is None or labels is None:
       continue
+    if images.ndim < 3 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+      raise UserError(
+        f"{file} has {part}_images of shape {images.shape} and type {images.dtype}: expected "
+        f"{LAYOUT}"
+      )
+    if not np.issubdtype(labels.dtype, np.integer) or not labels.ndim:
+      raise UserError(
+        f"{file} has {part}_labels of shape {labels.shape} and type {labels.dtype}: expected an "
+        "integer label per image"
+      )
     if labels.ndim == 2 and labels.shape[1] > 1:
       raise UserError(
         f"{file} gives {labels.shape[1]} labels per image: choose one of them and save an npz with "
         "images and labels"
       )
+    if labels.size != len(images) or len(labels) != len(images):
+      raise UserError(
+        f"{file} has {len(images)} {part}_images and {part}_labels of shape {labels.shape}: "
+        "expected a label per image"
+      )
     labels = labels.reshape(len(labels))
+    if images.ndim > 5 or images.ndim == 5 and images.shape[-1] != 1:
+      raise UserError(f"{file} has {part}_images of shape {images.shape}: expected {LAYOUT}")
     if images.ndim == 4 and images.shape[-1] not in (1, 3) or images.ndim == 5:
       cut = images.reshape(*images.shape[:4])
       patients = np.repeat(np.arange(len(cut)) + volumes, cut.shape[1])
@@ -176,6 +195,9 @@ def _medmnist(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> tuple[dict[s
     joined.setdefault("labels", []).append(labels)
     joined.setdefault("published_test", []).append(np.full(len(labels), part == "test"))
     joined.setdefault("published_validation", []).append(np.full(len(labels), part == "val"))
+  shapes = {tuple(images.shape[1:]) for images in joined.get("images", [])}
+  if len(shapes) > 1 or len({len(parts) for parts in joined.values()}) > 1:
+    raise UserError(f"{file} has parts of other shapes ({sorted(shapes)}): save all with one shape")
   found = {name: np.concatenate(parts) for name, parts in joined.items()}
   for name in ("published_test", "published_validation"):
     if name in found and not found[name].any():

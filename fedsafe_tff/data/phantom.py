@@ -8,6 +8,7 @@ dark spots) and tumours of low contrast keep a classifier from being perfect.
 """
 
 import numpy as np
+import psutil
 import scipy.ndimage
 
 from fedsafe_tff.data import seeds
@@ -23,6 +24,7 @@ TASKS = {
 }
 DEFAULT_SIZE = 48
 DEFAULT_IMAGES = 800
+_WORK = 200  # bytes per pixel while a slice is drawn
 _KINDS = ("glioma", "meningioma", "pituitary")
 
 
@@ -127,6 +129,7 @@ def load(*, task: str, num_images: int, image_size: int, seed: int) -> ImageSet:
   size, count = image_size or DEFAULT_SIZE, num_images or DEFAULT_IMAGES
   if size < 16:
     raise UserError(f"--image_size={size} is too small for phantom: at least 16")
+  _check_memory(size, count)
   rng = seeds.generator(seed, "phantom/kinds")
   kinds = ["none" if i % 5 < 2 else _KINDS[i % 3] for i in range(count)]
   rng.shuffle(kinds)
@@ -147,6 +150,16 @@ def load(*, task: str, num_images: int, image_size: int, seed: int) -> ImageSet:
     published_test=np.arange(count) >= round(0.75 * count),
     source_sizes=np.full([count, 2], size, np.int32),
   )
+
+
+def _check_memory(size: int, count: int) -> None:
+  """Refuses what would end in the middle, without a word, by the system's hand."""
+  wanted, free = size**2 * (2 * count + _WORK), psutil.virtual_memory().available
+  if wanted > free:
+    raise UserError(
+      f"out of memory: {count} images of {size} x {size} pixels take {wanted / 2**30:.1f} GiB, and "
+      f"{free / 2**30:.1f} are free: lower --num_images or --image_size"
+    )
 
 
 def from_spec(spec: DataSpec, options: Options) -> ImageSet:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from fedsafe_tff.data import seeds
-from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.image_set import ImageSet, class_phrase
 from fedsafe_tff.errors import UserError
 
 METHODS = ("grouped", "published")
@@ -98,7 +98,7 @@ def split(
     for label, class_name in enumerate(image_set.class_names):
       if label not in present:
         raise UserError(
-          f"class {class_name} has too few images: none is left for {name}; add images, or "
+          f"{class_phrase(class_name)} has too few images: none is left for {name}; add images, or "
           f"raise the fraction of {name}"
         )
   return parts

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff.data import seeds, shortcuts
-from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.image_set import ImageSet, class_phrase
 from fedsafe_tff.data.leaks import count_leaks
 
 VERSION = 1  # of what is computed: results are remembered under it
@@ -123,7 +123,7 @@ def pictures(image_set: ImageSet, seed: int = 0) -> list[tuple[str, np.ndarray]]
     (title, uint8 [h, 12 w, c]) of each; fewer images leave the row shorter.
   """
   rng = seeds.generator(seed, "survey/pictures")
-  wanted = [(f"class {name}", image_set.labels == k)
+  wanted = [(class_phrase(name), image_set.labels == k)
             for k, name in enumerate(image_set.class_names)]  # fmt: skip
   if image_set.sites is not None:
     told = np.array(image_set.sites, str)

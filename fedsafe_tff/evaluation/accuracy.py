@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
+
+
+class NotFinite(UserError):
+  """A model whose logits are not numbers has no labels."""
 
 
 class Scorer:
@@ -25,8 +30,19 @@ class Scorer:
     return np.concatenate(parts)
 
   def predict(self, weights: Sequence[tf.Tensor], images: np.ndarray) -> np.ndarray:
-    """Predicted labels, int32 [n]."""
-    return self.logits(weights, images).argmax(axis=1).astype(np.int32)
+    """Predicted labels, int32 [n].
+
+    Raises:
+      NotFinite: A logit is not finite: the largest of them would be label 0 without a word.
+    """
+    logits = self.logits(weights, images)
+    bad = ~np.isfinite(logits).all(axis=1)
+    if bad.any():
+      raise NotFinite(
+        f"the model's logits are not finite on {bad.sum()} of {len(bad)} images: its labels mean "
+        "nothing; train it with a lower learning rate or less noise"
+      )
+    return logits.argmax(axis=1).astype(np.int32)
 
   def loss_and_accuracy(
     self, weights: Sequence[tf.Tensor], images: np.ndarray, labels: np.ndarray

@@ -27,6 +27,8 @@ class AttackResult:
       what one of them gave, a flipped label where any flips it.
     clean_predicted: int32 [N, n] each copy's labels on the clean images, or None.
     label: What the attack is called in tables; "" for the spec's name.
+    clients: Whom the N rows and columns are; None for all clients in their order.
+    of_clients: How many clients there are, where `clients` is a sample of them.
   """
 
   spec: AttackSpec
@@ -42,6 +44,8 @@ class AttackResult:
   predicted: np.ndarray | None = None
   clean_predicted: np.ndarray | None = None
   label: str = ""
+  clients: tuple[int, ...] | None = None
+  of_clients: int = 0
 
   def __post_init__(self):
     if not self.specs:
@@ -73,7 +77,7 @@ class AttackResult:
 
   def summary(self) -> dict[str, float | str | None]:
     """The entry of this attack in `evaluation.json`; None where there is no other client."""
-    return {
+    made = {
       "attacker": self.attacker,
       "attack": self.label or self.spec.name,
       "eps": self.spec.eps,
@@ -87,30 +91,72 @@ class AttackResult:
       "random_noise_flip_rate": _mean(self.random_noise_flip),
       "zero_gradient_share": _mean(self.zero_gradient),
     }
+    if self.clients is not None:
+      made |= {"sampled_clients": len(self.clients), "of_clients": self.of_clients}
+      for name, matrix in (("asr", self.flip), ("attack_accuracy", self.accuracy)):
+        for kind, pairs in (("self", np.eye(len(matrix), dtype=bool)), ("avg", self.outside)):
+          ends = sampled_interval(matrix, pairs, self.of_clients)
+          if ends is not None:
+            made |= {f"{name}_{kind}_low": ends[0], f"{name}_{kind}_high": ends[1]}
+    return made
 
   def rows(self) -> list[dict[str, float | int | str]]:
     """A row of `transfer_matrix.csv` per pair."""
-    count = len(self.flip)
+    names = range(len(self.flip)) if self.clients is None else self.clients
     flip, flip_correct, accuracy = self.flip, self.flip_correct, self.accuracy
     return [
       {
         "attacker": self.attacker,
         "attack": self.label or self.spec.name,
         "eps": self.spec.eps,
-        "adversary": adversary,
-        "victim": victim,
+        "adversary": names[adversary],
+        "victim": names[victim],
         "asr": float(flip[adversary, victim]),
         "asr_correct": float(flip_correct[adversary, victim]),
         "attack_accuracy": float(accuracy[adversary, victim]),
       }
-      for adversary in range(count)
-      for victim in range(count)
+      for adversary in range(len(names))
+      for victim in range(len(names))
     ]
 
 
 def _mean(values: np.ndarray) -> float | None:
   finite = values[np.isfinite(values)]
   return float(finite.mean()) if finite.size else None
+
+
+def sampled_interval(
+  matrix: np.ndarray, pairs: np.ndarray, of_clients: int
+) -> tuple[float, float] | None:
+  """95 % interval of the mean over all clients' pairs, from those of a sample of clients.
+
+  A client is in many pairs, as adversary and as victim: so the jackknife leaves out a client with
+  all its pairs at a time (Efron and Stein, 1981, for U-statistics), corrected for drawing without
+  replacement.
+
+  Args:
+    matrix: [m, m], a value per pair.
+    pairs: bool [m, m], which count.
+    of_clients: How many clients the sample of m was drawn from.
+
+  Returns:
+    Its ends within [0, 1]; None for fewer than three clients.
+  """
+  count = len(matrix)
+  if count < 3:
+    return None
+  values = np.where(pairs, matrix, 0.0)
+  total, number = values.sum(), pairs.sum()
+  parts = values.sum(0) + values.sum(1) - np.diag(values)
+  numbers = pairs.sum(0) + pairs.sum(1) - np.diag(pairs)
+  left = number - numbers
+  if (left <= 0).any():
+    return None
+  without = (total - parts) / left
+  variance = (count - 1) / count * ((without - without.mean()) ** 2).sum()
+  half = 1.96 * np.sqrt(variance * max(0.0, 1 - count / of_clients))
+  mean = total / number
+  return max(0.0, float(mean - half)), min(1.0, float(mean + half))
 
 
 def self_mean(matrix: np.ndarray) -> float | None:

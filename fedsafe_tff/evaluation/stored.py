@@ -27,6 +27,8 @@ def save(path: pathlib.Path, result: AttackResult) -> None:
   for name in _LABELS:
     if getattr(result, name) is not None:
       arrays[name] = getattr(result, name).astype(np.int32)
+  if result.clients is not None:
+    arrays |= {"clients": np.array(result.clients), "of_clients": np.array(result.of_clients)}
   words = {"attack": repr(result.spec), "attacker": result.attacker, "label": result.label}
   arrays |= {name: np.array(text) for name, text in words.items()}
   write_arrays(path, arrays, compressed=True)
@@ -48,7 +50,12 @@ def load(path: pathlib.Path, spec: AttackSpec) -> AttackResult | None:
         shape = tuple(archive[f"{name}_shape"])
         flat = np.unpackbits(archive[name], count=int(np.prod(shape)))
         bits[name] = flat.reshape(shape).astype(bool)
+      sampled = {}
+      if "clients" in archive:
+        of = int(archive["of_clients"])
+        sampled = {"clients": tuple(archive["clients"].tolist()), "of_clients": of}
       return AttackResult(
+        **sampled,
         spec=spec,
         **bits,
         **{name: archive[name] for name in _NUMBERS},

@@ -26,7 +26,6 @@ from fedsafe_tff.evaluation.result import (
   AttackResult,
   coalition,
   other_mean,
-  outsiders,
   self_mean,
 )
 from fedsafe_tff.evaluation.worst import worst
@@ -89,6 +88,8 @@ class Evaluator:
     key: tf.Tensor,
     batch_size: int = 64,
     colluders: int = 1,
+    most_clients: int = 0,
+    progress: Callable[[int, int], None] | None = None,
   ):
     """Prepares the evaluation.
 
@@ -100,6 +101,9 @@ class Evaluator:
       key: int64 [2], for random starts and random noise.
       batch_size: Images at a time.
       colluders: How many clients pool their copies for an attack of which no attacker is told.
+      most_clients: Of more clients than this, so many attack and are attacked, drawn by `key`; 0
+        takes all. N below is then their number; attackers still hold what all clients have.
+      progress: Is told how many adversaries of how many an attack has been through.
 
     Raises:
       UserError: No images or no copies, or fewer copies than colluders.
@@ -108,6 +112,8 @@ class Evaluator:
       raise UserError(f"{len(images)} images and {len(copies)} models: evaluation needs both")
     if colluders > len(copies):
       raise UserError(f"--attack_colluders={colluders} is more than the {len(copies)} clients")
+    self._progress = progress or (lambda done, of: None)
+    self._clients = _sampled(len(copies), most_clients, key)
     self._copies = [tuple(tf.convert_to_tensor(w) for w in copy) for copy in copies]
     self._labels = np.asarray(labels, np.int32)
     self._image_shape = model.input_shape
@@ -126,10 +132,11 @@ class Evaluator:
 
   def _for_each_copy(self, function: Callable) -> list:
     made: dict[int, object] = {}
-    for index, copy in enumerate(self._copies):
-      if self._same_as[index] == index:
-        made[index] = function(index, copy)
-    return [made[j] for j in self._same_as]
+    for index in self._clients:
+      first = self._same_as[index]
+      if first not in made:
+        made[first] = function(first, self._copies[first])
+    return [made[self._same_as[index]] for index in self._clients]
 
   def clean_accuracy(self) -> np.ndarray:
     """Accuracy of each client's copy on the clean images, [N]."""
@@ -146,8 +153,7 @@ class Evaluator:
       UserError: The attack or the attacker fits neither clients nor model.
     """
     attacker = attacker or self._attacker
-    count = len(self._copies)
-    attacker.check(count)
+    attacker.check(len(self._copies))
     if isinstance(attacker, Worst):
       return worst([self.attack(spec, each) for each in attacker.attackers], attacker.name)
     after, queries = self._predictions_under_attack(spec, attacker)
@@ -157,35 +163,46 @@ class Evaluator:
       flipped=after != clean,
       right=after == self._labels,
       clean_right=clean == self._labels,
-      outside=outsiders([attacker.insiders(client, count) for client in range(count)]),
+      outside=self._outside(attacker),
       random_noise_flip=self._random_noise_flip(spec),
       zero_gradient=self._zero_gradients(),
       attacker=attacker.name,
       queries=queries,
       predicted=after,
       clean_predicted=clean,
+      clients=tuple(self._clients) if len(self._clients) < len(self._copies) else None,
+      of_clients=len(self._copies) if len(self._clients) < len(self._copies) else 0,
     )
+
+  def _outside(self, attacker: Attacker) -> np.ndarray:
+    """Whether an adversary does not hold a victim's copy, [N, N]."""
+    everyone = len(self._copies)
+    insiders = [set(attacker.insiders(client, everyone)) for client in self._clients]
+    return np.array([[client not in held for client in self._clients] for held in insiders])
 
   def _predictions_under_attack(self, spec: AttackSpec, attacker: Attacker):
     """Predictions on attacked images, int32 [N, N, n], and queries of the same shape or None."""
-    count = len(self._copies)
+    count, place = len(self._clients), {c: i for i, c in enumerate(self._clients)}
     after = np.empty([count, count, len(self._labels)], np.int32)
     queries = np.zeros_like(after)
     counted = False
     known: dict[tuple, tuple] = {}
-    for adversary in range(count):
+    for row, adversary in enumerate(self._clients):
+      self._progress(row, count)
       for held in attacker.holdings(adversary, self._copies, self._key):
         draws = spec.draws or held.redraw is not None
         own = None if attacker.same_draws or not draws else adversary
         identity = (held.identity(), own)
+        if held.victims is not None and not set(held.victims) & place.keys():
+          continue
         if identity not in known:
           known[identity] = self._after(held, spec, attacker)
         predicted, asked = known[identity]
-        victims = range(count) if held.victims is None else held.victims
-        for victim in victims:
-          after[adversary, victim] = predicted[victim]
+        victims = self._clients if held.victims is None else held.victims
+        for column in (place[victim] for victim in victims if victim in place):
+          after[row, column] = predicted[column]
           if asked is not None:
-            queries[adversary, victim], counted = asked, True
+            queries[row, column], counted = asked, True
     return after, queries if counted else None
 
   def _after(self, held: Holding, spec: AttackSpec, attacker: Attacker):
@@ -203,9 +220,11 @@ class Evaluator:
     if spec.norm == "l2":  # of signs with that length
       eps /= np.sqrt(np.prod(self._image_shape))
     if eps not in self._random_flip:
+      row_of = {self._same_as[client]: row for row, client in enumerate(self._clients)}
 
       def share(index, copy):
-        return self._controls.noise_flips(copy, self._clean[index], eps, index).mean()
+        clean = self._clean[row_of[index]]
+        return self._controls.noise_flips(copy, clean, eps, index).mean()
 
       self._random_flip[eps] = np.array(self._for_each_copy(share))
     return self._random_flip[eps]
@@ -216,3 +235,11 @@ class Evaluator:
         self._for_each_copy(lambda _, copy: self._controls.zero_gradients(copy).mean())
       )
     return self._zero_gradient
+
+
+def _sampled(count: int, most: int, key: tf.Tensor) -> list[int]:
+  """The clients that attack and are attacked, in their order; all where there are no more."""
+  if not most or count <= most:
+    return list(range(count))
+  drawn = tf.random.stateless_uniform([count], keys.fold(key, keys.SAMPLED_CLIENTS), alg=keys.ALG)
+  return sorted(np.argsort(drawn.numpy(), kind="stable")[:most].tolist())

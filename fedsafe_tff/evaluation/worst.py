@@ -26,6 +26,7 @@ def worst(results: Sequence[AttackResult], attacker: str | None = None) -> Attac
   first = results[0]
   for other in results[1:]:
     same = other.flipped.shape == first.flipped.shape
+    same &= other.clients == first.clients
     if not same or not np.array_equal(other.clean_right, first.clean_right):
       raise UserError("the worst is taken over results of the same copies and images only")
     if other.spec.eps != first.spec.eps or other.spec.norm != first.spec.norm:
@@ -48,6 +49,8 @@ def worst(results: Sequence[AttackResult], attacker: str | None = None) -> Attac
     specs=tuple(spec for result in results for spec in result.specs),
     predicted=_labels(results),
     clean_predicted=first.clean_predicted,
+    clients=first.clients,
+    of_clients=first.of_clients,
   )
 
 

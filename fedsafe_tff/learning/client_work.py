@@ -12,7 +12,7 @@ from fedsafe_tff.learning.clients import Batches, Clients
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.training.copies import Copies
 from fedsafe_tff.training.gradients import LocalGradient, Plain
-from fedsafe_tff.training.local import local_update
+from fedsafe_tff.training.local import METRICS, local_update
 from fedsafe_tff.training.schedules import Schedule
 from fedsafe_tff.training.upload import Upload
 
@@ -31,6 +31,7 @@ def build_client_work(
   attack_eps_fn: Schedule | None = None,
   seed: int = 0,
   noise_seed: int | None = None,
+  leave_out_not_finite: bool = False,
 ) -> tff.learning.templates.ClientWorkProcess:
   """Local training as `tff.learning.templates.ClientWorkProcess`.
 
@@ -52,6 +53,8 @@ def build_client_work(
     seed: Of order, augmentation, dropout and random starts.
     noise_seed: Of uplink noise, and of all that is random in local training where the gradient is
       private; None draws it from the system's entropy.
+    leave_out_not_finite: Whether an upload that is not finite counts as zeros of weight 0, so that
+      a weighted mean is that of the other clients. Its row of metrics has a norm of NaN.
 
   Raises:
     TypeError: `optimizer` is none of TFF's, or a schedule is no function.
@@ -124,7 +127,10 @@ def build_client_work(
       attack_eps=state["hparams"]["attack_eps"],
       noise_key=noise,
     )
-    result = tff.learning.templates.ClientResult(update=uploaded, update_weight=metrics[0])
+    weight = metrics[0]
+    if leave_out_not_finite:
+      uploaded, weight, metrics = _only_finite(uploaded, metrics)
+    result = tff.learning.templates.ClientResult(update=uploaded, update_weight=weight)
     return result, collections.OrderedDict(client=client, metrics=metrics)
 
   @tff.federated_computation
@@ -154,6 +160,16 @@ def build_client_work(
   return tff.learning.templates.ClientWorkProcess(
     initialize, next_round, get_hparams_fn=get_hparams, set_hparams_fn=set_hparams
   )
+
+
+def _only_finite(uploaded, metrics):
+  """The upload, its weight and the metrics; zeros, 0 and a norm of NaN where it is not finite."""
+  told = tf.stack([metrics[METRICS.index(name)] for name in ("loss", "norm")])
+  finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in (*uploaded, told)])
+  uploaded = tuple(tf.where(finite, tensor, tf.zeros_like(tensor)) for tensor in uploaded)
+  norm = tf.one_hot(METRICS.index("norm"), len(METRICS), on_value=True, off_value=False)
+  marked = tf.where(norm, tf.constant(float("nan")), metrics)
+  return uploaded, tf.where(finite, metrics[0], 0.0), tf.where(finite, metrics, marked)
 
 
 def check_optimizer(name: str, optimizer: Any) -> None:

@@ -74,6 +74,7 @@ def build_fed_safe(
   downlink: str = "select",
   seed: int = 0,
   noise_seed: int | None = None,
+  leave_out_not_finite: bool = False,
   distributor: _templates.DistributionProcess | None = None,
   client_work: _templates.ClientWorkProcess | None = None,
   finalizer: _templates.FinalizerProcess | None = None,
@@ -102,6 +103,8 @@ def build_fed_safe(
     seed: Of everything random but the noise.
     noise_seed: Of the noise on uploads and copies; None draws it from the system's entropy where
       there is any, so that nobody can guess and subtract it.
+    leave_out_not_finite: Whether the weighted mean is that of the other clients where an upload is
+      not finite, see `build_client_work`; without, it makes the global model so too.
     distributor: A stage in the place of ours; it leaves no use for `copies`.
     client_work: A stage in the place of ours; of the local options only `upload.kind` still counts.
     finalizer: A stage in the place of ours, server optimizer and adaptation included.
@@ -119,6 +122,7 @@ def build_fed_safe(
     gradient_clip=gradient_clip or None,
     client_learning_rate_fn=client_learning_rate_fn,
     attack_eps_fn=attack_eps_fn,
+    leave_out_not_finite=leave_out_not_finite or None,
     upload=None if upload == Upload(upload.kind) else upload,
   )
   _check_beside(
@@ -163,6 +167,7 @@ def build_fed_safe(
       attack_eps_fn=attack_eps_fn,
       seed=seed,
       noise_seed=noise_seed,
+      leave_out_not_finite=leave_out_not_finite,
     )
   if copies_in_rounds:
     client_work = start_from_copies(client_work, copies)

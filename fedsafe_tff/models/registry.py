@@ -92,7 +92,12 @@ def call_function(
 
   tf.keras.backend.reset_uids()
   with seeded(seed):
-    return build(tuple(input_shape), num_classes)
+    arguments = (tuple(input_shape), num_classes)
+    return users_code.call(build, arguments, flag="model", name=_name(build))
+
+
+def _name(build: Callable[..., Any]) -> str:
+  return f"{getattr(build, '__module__', '?')}:{getattr(build, '__qualname__', build)}"
 
 
 def load_function(name: str) -> tuple[types.ModuleType, Callable[..., Any]]:

@@ -27,6 +27,7 @@ _SET_HERE = {
   "seed": "--seeds",
   "run_dir": "--out and --cache",
   "keep_checkpoints": "--cache",
+  "checkpoint_every": "--cache",
   "dataset": "--tasks",
   "task": "--tasks",
   "data_dir": "--brain_tumor_dir, --pathology_dir or the preset of a task",

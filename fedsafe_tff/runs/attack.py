@@ -118,6 +118,7 @@ def changed(config: Config, settings: dict) -> Config:
   plain = dataclasses.replace(
     config.without_attacks(),
     attack_colluders=config.attack_colluders,
+    attack_clients=config.attack_clients,
     attack_labels=config.attack_labels,
     evaluation_batch_size=config.evaluation_batch_size,
   )

@@ -1,6 +1,7 @@
 """Attacks the trained copies and writes what came of it into the run folder."""
 
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.data import seeds
 from fedsafe_tff.data.files import write_arrays
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.evaluation.accuracy import NotFinite, Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
@@ -25,10 +26,12 @@ from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.attackers import Attackers, evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.report.render import write_csv
 
 FIGURE1 = AttackSpec("fgsm", 0.03, steps=1)  # of the paper
 _EXAMPLE_CANDIDATES = 64
+_SAY_EVERY = 30.0  # seconds
 
 
 _ATTACK_SETTINGS = {
@@ -78,7 +81,10 @@ def attacked_images(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.
 
 
 def build_evaluator(
-  config: Config, prepared: Prepared, copies: Sequence[Sequence[np.ndarray]]
+  config: Config,
+  prepared: Prepared,
+  copies: Sequence[Sequence[np.ndarray]],
+  log: Callable[[str], None] | None = None,
 ) -> Evaluator:
   """Attacks on the clients' copies; what an attack gives does not depend on those before it."""
   return Evaluator(
@@ -88,7 +94,27 @@ def build_evaluator(
     key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,
     colluders=config.attack_colluders,
+    most_clients=config.attack_clients,
+    progress=None if log is None else _Told(log),
   )
+
+
+class _Told:
+  """Tells how far a long attack is, at most every half minute."""
+
+  def __init__(self, log: Callable[[str], None]):
+    self._log = log
+    self._begun = self._said = time.monotonic()
+
+  def __call__(self, done: int, of: int) -> None:
+    now = time.monotonic()
+    if not done:
+      self._begun = self._said = now
+    elif now - self._said > _SAY_EVERY:
+      self._said = now
+      left = (now - self._begun) / done * (of - done)
+      self._log(f"adversary {done} of {of}, left of this attack {duration(left)}")
+
 
 
 def clean_accuracies(
@@ -100,7 +126,13 @@ def clean_accuracies(
   """Of the global model and of each copy on all evaluation images, attacked or not."""
 
   def accuracy(model: Sequence[np.ndarray]) -> float:
-    return scorer.loss_and_accuracy(model, *prepared.images("evaluation"))[1]
+    loss, found = scorer.loss_and_accuracy(model, *prepared.images("evaluation"))
+    if not np.isfinite(loss):
+      raise NotFinite(
+        f"the loss of a model on the evaluation images is {loss}: it can't be evaluated; train it "
+        "with a lower learning rate or less noise"
+      )
+    return found
 
   first = first_equal([weights, *copies])
   found: dict[int, float] = {}
@@ -157,7 +189,7 @@ def evaluate(
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
   attacked = attacked_rows(config, prepared)
-  evaluator = build_evaluator(config, prepared, copies)
+  evaluator = build_evaluator(config, prepared, copies, log)
   specs = attack_specs(config)
   seen = {"sigma": sigma, "history": history, "rounds": rounds}
   suite, left_out = suite_of(config), {}
@@ -229,6 +261,7 @@ def kept_results(
     data=prepared.inputs.identity,
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
     **({"rounds": len(rounds)} if rounds else {}),
+    **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )
   return trials.Kept(folder, identity)
 

@@ -20,6 +20,8 @@ from fedsafe_tff.runs.trainers import Trainer, learning_rate
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation, iterated, local
 
+_NAMED = 10  # clients in a note
+
 
 class Diverged(UserError):
   """A loss that is not a number: another learning rate or less noise would mend it."""
@@ -68,19 +70,32 @@ def train(
   validation = prepared.images("validation")
   events = events_lib.Events(path / "tensorboard")
   progress.start(config.rounds, done)
+  saved = done
   for index in range(done, config.rounds):
     if stop.requested:
+      if saved < index:
+        checkpoints.save(state, index)
       return None
     started = time.monotonic()
-    state, outcome = trainer.next(state, index)
+    before, (state, outcome) = state, trainer.next(state, index)
     number = index + 1
-    _check_finite(config, outcome["clients"], number, path)
-    row = _metrics_row(config, noise, outcome, number)
+    try:
+      left_out = _check_finite(config, outcome["clients"], number, path)
+    except Diverged:
+      if saved < index:
+        checkpoints.save(before, index)
+      raise
+    if left_out.size:
+      names = ", ".join(map(str, left_out[:_NAMED])) + ", ..." * (left_out.size > _NAMED)
+      progress.note(f"round {number}: left out, their upload is not finite: client {names}")
+    row = _metrics_row(config, noise, outcome, number, left_out)
     row["validation_loss"], row["validation_accuracy"] = scorer.loss_and_accuracy(
       trainer.weights(state), *validation
     )
     if not math.isfinite(row["validation_loss"]):
       where = "after adaptation" if row["adapted"] else "after aggregation"
+      if saved < index:
+        checkpoints.save(before, index)
       raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
@@ -91,7 +106,11 @@ def train(
       passes_table.append([{"round": number, "pass": index} | row for index, row in told])
       _note_passes(outcome["passes"], config, progress)
     events.write(row, number)
-    checkpoints.save(state, number)
+    if number % config.checkpoint_every == 0 or number == config.rounds:
+      checkpoints.save(state, number)
+      saved = number
+      row["seconds"] = round(time.monotonic() - started, 3)
+      metrics_table.amend([row])
     progress.round(number, row)
   return state
 
@@ -153,8 +172,20 @@ def earlier_models(
   return {number: trainer.weights(before) for number, before in earlier.items()}
 
 
-def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathlib.Path) -> None:
+def _check_finite(
+  config: Config, clients: np.ndarray, number: int, path: pathlib.Path
+) -> np.ndarray:
+  """The clients that were left out of the mean, as --not_finite=leave_out asks.
+
+  Raises:
+    Diverged: A client's loss or norm is not a number and --not_finite=stop, or every client's is.
+  """
   ours = config.algorithm == "fedsafe"
+  if config.not_finite == "leave_out":
+    told = clients[:, [local.METRICS.index(name) for name in ("loss", "norm")]]
+    left_out = np.flatnonzero(~np.isfinite(told).all(1))
+    if left_out.size < len(clients):
+      return left_out
   # The loss is that before the last step: what this one did shows in the norm of the upload. TFF's
   # baselines tell no norm, and one loss for all clients.
   for name in ("loss", "norm") if ours else ("loss",):
@@ -163,6 +194,7 @@ def _check_finite(config: Config, clients: np.ndarray, number: int, path: pathli
     if bad.size:
       whose = f"client {bad[0]}" if ours else "the clients"
       raise _diverged(f"the {name} of {whose} is {values[bad[0]]}", number, path)
+  return np.zeros([0], int)
 
 
 def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:
@@ -173,9 +205,13 @@ def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:
 
 
 def _metrics_row(
-  config: Config, noise: Noise, outcome: dict[str, np.ndarray], number: int
+  config: Config,
+  noise: Noise,
+  outcome: dict[str, np.ndarray],
+  number: int,
+  left_out: np.ndarray,
 ) -> dict[str, Any]:
-  clients = outcome["clients"].astype(np.float64)
+  clients = np.delete(outcome["clients"].astype(np.float64), left_out, axis=0)
   column = {name: clients[:, i] for i, name in enumerate(local.METRICS)}
   share = column["num_examples"] / column["num_examples"].sum()
   adapted = outcome["adaptation"]
@@ -188,6 +224,7 @@ def _metrics_row(
     "epsilon": noise.epsilon(number),
     "epsilon_paper": noise.paper_epsilon(number),
     "adapted": int(adapted is not None),
+    "left_out": int(left_out.size),
   }
   if noise.upload_clip > 0 and np.isfinite(column["clipped"]).all():
     row["clipped_share"] = float(column["clipped"].mean())

@@ -16,7 +16,6 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.export import Facts
 
 _BATCH = 64
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +44,8 @@ class Line:
     return f"{name}\t{self.label}\t{self.probability:.4f}"
 
   def row(self) -> dict[str, object]:
-    """For a CSV file; nothing that a spreadsheet would take for a formula."""
+    """For a CSV file."""
     cells = {name: getattr(self, name) for name in ("file", "part", "label", "error")}
-    cells = {k: f"'{v}" if v.startswith(_FORMULA) else v for k, v in cells.items()}
     found = None if self.probability is None else f"{self.probability:.6f}"
     order = ("file", "part", "label", "probability", "error")
     return {name: (cells | {"probability": found})[name] for name in order}

@@ -18,7 +18,7 @@ from fedsafe_tff.data import (
 )
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.feature_shift import shift
-from fedsafe_tff.data.image_set import ImageSet
+from fedsafe_tff.data.image_set import ImageSet, class_phrase
 from fedsafe_tff.data.leaks import Leaks, count_leaks
 from fedsafe_tff.data.trivial import VERSION as TRIVIAL_VERSION
 from fedsafe_tff.data.trivial import trivial_baselines
@@ -174,7 +174,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   for label, name in enumerate(image_set.class_names):
     without = sum(label not in image_set.labels[rows] for rows in clients)
     if without:
-      log(f"{without} of {len(clients)} clients hold no image of class {name}")
+      log(f"{without} of {len(clients)} clients hold no image of {class_phrase(name)}")
   identified = inputs.identify(config, image_set)
   files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
   store = shard_writer.build_from_rows(

@@ -35,6 +35,7 @@ METRICS = (
   "adapted",
   "adaptation_loss",
   "adaptation_accuracy",
+  "left_out",
   "seconds",
 )
 CLIENTS = (
@@ -254,7 +255,7 @@ class CsvTable:
     if keep_rounds is not None:
       rows = [row for row in rows if 0 < _round(row) <= keep_rounds]
       self.lost = sorted({*range(1, keep_rounds + 1)} - {_round(row) for row in rows})
-    self._sum = sums.Sum()
+    self._sum = self._before = sums.Sum()
     self._write(rows)
 
   def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -280,11 +281,24 @@ class CsvTable:
     """Adds rows; None and NaN become empty cells."""
     data = self._text(rows)
     self.rows = []
-    self._sum = self._sum.then(data)
+    self._before, self._sum = self._sum, self._sum.then(data)
     try:
       sums.record(self._path, self._sum)
       with self._path.open("ab") as file:
         file.write(data)
+    except OSError as error:
+      raise UserError(f"can't write {self._path} ({error.strerror}): free space") from None
+
+  def amend(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the rows that were added last anew."""
+    data = self._text(rows)
+    self._sum = self._before.then(data)
+    try:
+      sums.record(self._path, self._sum)
+      with self._path.open("r+b", buffering=0) as file:
+        file.seek(self._before.size)
+        file.write(data)  # before the cut: a kill leaves no row behind less
+        file.truncate()
     except OSError as error:
       raise UserError(f"can't write {self._path} ({error.strerror}): free space") from None
 

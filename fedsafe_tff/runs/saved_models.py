@@ -8,15 +8,15 @@ their copies differ from the global model.
 """
 
 import dataclasses
-import io
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fedsafe_tff.data import sums
 from fedsafe_tff.data.files import write_arrays
+from fedsafe_tff.data.formats import npy
+from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.data.shards import client_name
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
@@ -98,20 +98,19 @@ def read(file: pathlib.Path, remedy: str = _REMEDY) -> Stored:
     UserError: It is missing or damaged.
   """
   try:
-    data = sums.read(file, remedy)
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-      frozen = sorted(name for name in archive if name.startswith(_FROZEN))
-      return Stored(
-        weights=tuple(archive[name] for name in sorted(filter(str.isdigit, archive), key=int)),
-        names=_strings(archive, "names"),
-        frozen=tuple(
-          archive[name] for name in sorted(frozen, key=lambda n: int(n.removeprefix(_FROZEN)))
-        )
-        if "frozen_names" in archive
-        else None,
-        frozen_names=_strings(archive, "frozen_names"),
-      )
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    if file.is_file():
+      sums.check(file, remedy)
+    archive = npy.read_stored(file)
+    frozen = [name for name in archive if name.startswith(_FROZEN)]
+    return Stored(
+      weights=_floats(archive, sorted(filter(str.isdecimal, archive), key=int)),
+      names=_strings(archive, "names"),
+      frozen=_floats(archive, sorted(frozen, key=lambda n: int(n.removeprefix(_FROZEN))))
+      if "frozen_names" in archive
+      else None,
+      frozen_names=_strings(archive, "frozen_names"),
+    )
+  except (Unreadable, ValueError) as error:
     raise UserError(f"{file} can't be read ({error}): train the run again") from None
 
 
@@ -142,8 +141,19 @@ def _write(file: pathlib.Path, weights: Sequence[np.ndarray], model: FunctionalM
   write_arrays(file, arrays)
 
 
-def _strings(archive: np.lib.npyio.NpzFile, name: str) -> tuple[str, ...]:
-  return tuple(map(str, archive[name])) if name in archive else ()
+def _floats(archive: Mapping[str, np.ndarray], names: Sequence[str]) -> Arrays:
+  """Weights; those that are no finite numbers would pass through every prediction as such."""
+  for name in names:
+    array = archive[name]
+    if array.dtype.kind not in "fiub":
+      raise ValueError(f"{name} holds {array.dtype}, expected numbers")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+      raise ValueError(f"{name} holds values that are not finite")
+  return tuple(archive[name] for name in names)
+
+
+def _strings(archive: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
+  return tuple(map(str, archive[name].ravel().tolist())) if name in archive else ()
 
 
 def _equal(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> bool:

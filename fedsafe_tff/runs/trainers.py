@@ -194,6 +194,7 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     downlink=config.downlink if config.runtime == "native" else "map",
     seed=config.seed,
     noise_seed=noise.seed,
+    leave_out_not_finite=config.not_finite == "leave_out",
     **adapting,
   )
 

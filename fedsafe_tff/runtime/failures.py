@@ -10,6 +10,18 @@ def one_line(text: object) -> str:
   return " ".join(str(text).split())
 
 
+def advice(message: str) -> str:
+  """What to do about an operation's failure, where its message tells; else nothing."""
+  if "No such file or directory" in message and (".images" in message or ".labels" in message):
+    return (
+      "; the cache was deleted while the run was under way: the same command makes it anew and "
+      "continues"
+    )
+  if "OOM when allocating" in message or "bad_alloc" in message or "out of memory" in message:
+    return "; out of memory: lower --batch_size, --image_size or the clients side by side"
+  return ""
+
+
 def operation_message(message: str) -> str:
   """TensorFlow's words on a failed operation, without the Python stack of its definition."""
   kept = []

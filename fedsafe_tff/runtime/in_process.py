@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runtime import context as context_lib
-from fedsafe_tff.runtime import mapreduce, values
+from fedsafe_tff.runtime import failures, mapreduce, values
 from fedsafe_tff.runtime.failures import ComputationFailed, operation_message
 from fedsafe_tff.runtime.parts import LoadedPart, Part
 
@@ -183,6 +183,7 @@ def failure(error: tf.errors.OpError, where: str) -> ComputationFailed:
       "at nvidia-smi, and give each its part with --gpu_memory_limit"
     )
   said = operation_message(error.message)
+  advice = advice or failures.advice(said)
   return ComputationFailed(f"{where}: {type(error).__name__}: {said}{advice}")
 
 

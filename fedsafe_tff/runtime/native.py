@@ -21,7 +21,7 @@ from tensorflow_federated.python.core.impl.types import placements
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runtime import context as context_lib
-from fedsafe_tff.runtime.failures import ComputationFailed
+from fedsafe_tff.runtime.failures import ComputationFailed, advice
 from fedsafe_tff.runtime.worker import Worker
 
 _MAX_MESSAGE = 2_000_000_000
@@ -155,16 +155,13 @@ class NativeRuntime:
 
   def _open(self) -> None:
     self._worker = Worker(self._log_path, threads=self._threads, max_clients=self._max_clients)
-    address = ("localhost", self._worker.port)
-    try:
-      socket.create_connection(address, timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-      self.close()
-      raise UserError(
-        f"no connection to the TFF worker on {address[0]} port {address[1]} ({error}): does a "
-        f"firewall block local ports? see {self._log_path}"
-      ) from None
-    self._channel = grpc.insecure_channel("{}:{}".format(*address), options=_CHANNEL_OPTIONS)
+    if not self._worker.alone:
+      self._log(
+        f"TFF's worker listens on all interfaces, port {self._worker.port}: this system allows no "
+        "network of its own (user namespaces); firewall it, or --runtime=device, which has no port"
+      )
+      self._check_port(self._worker.port)
+    self._channel = grpc.insecure_channel(self._worker.target, options=_CHANNEL_OPTIONS)
     self._context = _Context(
       executor_fn=self._executor_factory(self._worker, self._channel),
       compiler_fn=_compile,
@@ -172,6 +169,16 @@ class NativeRuntime:
       transform_result=tensorflow_computation.transform_result,
     )
     tff.framework.set_default_context(self._context)
+
+  def _check_port(self, port: int) -> None:
+    try:
+      socket.create_connection(("localhost", port), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+      self.close()
+      raise UserError(
+        f"no connection to the TFF worker on localhost port {port} ({error}): does a firewall "
+        f"block local ports? see {self._log_path}"
+      ) from None
 
   @staticmethod
   def _executor_factory(worker: Worker, channel: grpc.Channel):
@@ -263,4 +270,5 @@ class NativeRuntime:
 
 def _message(error: grpc.RpcError) -> str:
   """The operation's own words, on one line; the client's traceback names the rest."""
-  return f"{error.code().name}: {' '.join(str(error.details()).split())}"
+  said = " ".join(str(error.details()).split())
+  return f"{error.code().name}: {said}{advice(said)}"

@@ -8,6 +8,7 @@ whose machine does, costs its client another try on another actor.
 import collections
 import contextlib
 import heapq
+import ipaddress
 import os
 import signal
 import socket
@@ -121,7 +122,9 @@ class RayRuntime(InProcessRuntime):
       _check_listens(self._address)
       with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about GPUs that actors did not ask for
-        self._ray.init(address=self._address or "local", **settings)
+        context = self._ray.init(address=self._address or "local", **settings)
+      if warning := open_dashboard(getattr(context, "dashboard_url", "")):
+        self._log(warning)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
       where = f"--ray_address={self._address}" if self._address else "on this machine"
       raise UserError(f"no Ray cluster {where}: {one_line(error)[:300]}") from error
@@ -276,6 +279,22 @@ class RayRuntime(InProcessRuntime):
         f"{what}: lost with its actor {losses} times ({said}): is memory short on the cluster?"
       ) from error
     self._log(f"{what}: its Ray actor died ({said}): trying on another one")
+
+
+def open_dashboard(url: str | None) -> str:
+  """A warning where Ray's dashboard, which runs what it is sent, can be reached from elsewhere."""
+  host = (url or "").partition("//")[2] or url or ""
+  host = host.partition("/")[0].rpartition(":")[0].strip("[]")
+  with contextlib.suppress(ValueError):
+    if ipaddress.ip_address(host).is_loopback:
+      return ""
+  if host in ("", "localhost"):
+    return ""
+  return (
+    f"WARNING: Ray's dashboard is open at {url}, not on loopback alone: whoever reaches it can run "
+    "code on the cluster; start Ray with --dashboard-host=127.0.0.1 or --include-dashboard=false, "
+    "or firewall it"
+  )
 
 
 def _check_listens(address: str) -> None:

@@ -6,11 +6,13 @@ streams go to a log file, it runs in a session of its own (Ctrl-C reaches the pr
 the kernel ends it with its parent, even after SIGKILL.
 
 The worker speaks gRPC without TLS and listens on all interfaces; the binary has no option to
-restrict that. On a shared machine, firewall its port or run in a network namespace.
+restrict that. So it runs in a network namespace of its own, which has a loopback interface and
+nothing else, and a relay there passes on what comes by a socket without a port (`own_network`).
 
-gRPC binds with SO_REUSEPORT: a second worker on the same port starts without a word and the
-kernel deals connections out between the two. So a worker counts as started only when its port has
-exactly one listener.
+Where the system allows no such namespace it listens on this machine's interfaces. gRPC binds with
+SO_REUSEPORT: a second worker on the same port starts without a word and the kernel deals
+connections out between the two. So a worker counts as started only when its port has exactly one
+listener.
 """
 
 import atexit
@@ -25,20 +27,23 @@ import portpicker
 import psutil
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runtime import own_network
 
 _ATTEMPTS = 3
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
-# A launcher of our own asks the kernel to end it with its parent (PR_SET_PDEATHSIG = 1) and
-# becomes the worker. Popen's `preexec_fn` would do so in a fork of a process full of TensorFlow's
-# and gRPC's threads, which can deadlock.
+# A launcher of our own asks the kernel to end it with its parent (PR_SET_PDEATHSIG = 1), goes into
+# its own network and becomes the worker. Popen's `preexec_fn` would do so in a fork of a process
+# full of TensorFlow's and gRPC's threads, which can deadlock.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
   sys.exit("the parent ended before the worker began")
-os.execv(sys.argv[2], sys.argv[2:])
+""" + own_network.LAUNCHER + """
+enter(sys.argv[2], sys.argv[3])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -53,7 +58,9 @@ class Worker:
   """A running worker.
 
   Attributes:
-    port: The port on which it listens.
+    port: The port on which it listens, in its own network where it has one.
+    target: What a gRPC channel to it takes.
+    alone: Whether it is in a network of its own, which nobody else can reach.
     log_path: Where its output goes.
   """
 
@@ -76,8 +83,11 @@ class Worker:
     self._threads = threads
     self._max_clients = max_clients
     self._process: subprocess.Popen | None = None
+    self._entry: own_network.Entry | None = None
+    self.alone = own_network.possible()
     for _ in range(_ATTEMPTS):  # the port may be taken between the choice and the bind
       self.port = portpicker.pick_unused_port()
+      self.target = f"localhost:{self.port}"
       self._start()
       try:
         if self._listens_alone():
@@ -102,12 +112,17 @@ class Worker:
         "TF_NUM_INTEROP_THREADS": str(self._threads),
         "OMP_NUM_THREADS": str(self._threads),
       }
+    handle = "-1"
+    if self.alone:
+      self._entry = own_network.Entry()
+      self.target, handle = self._entry.target, str(self._entry.fileno())
     try:
       self.log_path.parent.mkdir(parents=True, exist_ok=True)
       with self.log_path.open("ab") as log:
         self._process = subprocess.Popen(
           [
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
+            *(handle, str(self.port)),
             str(binary_path()),
             f"--port={self.port}",
             f"--max_concurrent_computation_calls={self._max_clients or -1}",
@@ -117,6 +132,7 @@ class Worker:
           stderr=log,
           env=environment,
           start_new_session=True,
+          pass_fds=[int(handle)] if self.alone else [],
         )
     except OSError as error:
       raise UserError(
@@ -126,6 +142,10 @@ class Worker:
   def _listens_alone(self) -> bool:
     """Waits for the worker to listen; False if it ended, hung or shares its port."""
     deadline = time.monotonic() + _START_SECONDS
+    while self.alone and self.alive() and time.monotonic() < deadline:
+      if own_network.listens(self.pid, self.port):
+        return True
+      time.sleep(_POLL_SECONDS)
     while self.alive() and time.monotonic() < deadline:
       listeners = [
         connection.pid
@@ -161,3 +181,6 @@ class Worker:
     self.kill()
     if self._process is not None:
       self._process.wait()
+    if self._entry is not None:
+      self._entry.close()
+      self._entry = None

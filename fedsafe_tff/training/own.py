@@ -90,11 +90,7 @@ def _load(
   module, make = users_code.load_function(
     factory, flag="defense", choices=choices, takes="nothing and returns a Defense", arguments=()
   )
-  try:
-    made = make()
-  except Exception as error:
-    said = " ".join(str(error).split()) or type(error).__name__
-    raise UserError(f"--defense={factory} fails ({said})") from None
+  made = users_code.call(make, (), flag="defense", name=factory)
   # By its places: the registry, which has the class, asks this module.
   if not (dataclasses.is_dataclass(made) and all(hasattr(made, slot) for slot in SLOTS)):
     raise UserError(

@@ -9,6 +9,7 @@ import pytest
 
 from fedsafe_tff.commands import compare, main, origin, report, train
 from fedsafe_tff.errors import Notice, UserError
+from fedsafe_tff.runtime.failures import ComputationFailed, advice
 
 
 @pytest.fixture
@@ -69,6 +70,44 @@ def test_a_keyboard_interrupt_is_one_line_and_exit_code_1(leave):
   code, _, err = leave(KeyboardInterrupt())
   assert code == 1
   assert err.startswith("error: stopped") and err.count("\n") == 1
+
+
+def test_out_of_memory_is_named(leave):
+  code, _, err = leave(MemoryError("Unable to allocate 9 TiB"))
+  assert code == 1 and err.startswith("error: out of memory (Unable to allocate 9 TiB): lower")
+  kind = type("ResourceExhaustedError", (Exception,), {})  # TensorFlow's, by its name
+  code, _, err = leave(kind("OOM when\nallocating"))
+  assert code == 1 and err.startswith("error: out of memory (OOM when allocating)")
+
+
+def test_a_failed_computation_is_one_line(leave):
+  code, _, err = leave(ComputationFailed("client 3, round 2: NotFoundError: x"))
+  assert (code, err) == (1, "error: client 3, round 2: NotFoundError: x\n")
+  gone = "/c/shards/ab/client_00001.images; No such file or directory"
+  assert "the cache was deleted" in advice(gone) and advice("No such file or directory: a") == ""
+  assert "lower --batch_size" in advice("OOM when allocating tensor")
+
+
+@pytest.mark.parametrize("close", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_cost_nothing(close):
+  command = f"{sys.executable} -m fedsafe_tff.commands.cli --help {close}"
+  done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+  assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_that_are_no_utf_8_can_be_printed():
+  script = "from fedsafe_tff.commands import main; main.run(lambda words: print(words[0]))"
+  environment = os.environ | {"LC_ALL": "C.UTF-8"}
+  command = [sys.executable, "-c", script, b"a\xffb"]
+  done = subprocess.run(command, capture_output=True, env=environment)
+  assert (done.returncode, done.stdout) == (0, b"a\\udcffb\n")
+
+
+def test_an_address_space_below_that_of_the_libraries_is_told_before_they_die_of_it():
+  command = f"ulimit -v 2000000; exec {sys.executable} -m fedsafe_tff.commands.train"
+  done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+  assert done.returncode == 2 and done.stderr.count("\n") == 1
+  assert done.stderr.startswith("error: out of memory: the address space is limited to 1.9 GiB")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("a bug")])

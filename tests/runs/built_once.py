@@ -23,7 +23,7 @@ from tests.runs import tiny
 # What a learning process does not depend on; the folder of the images and the seed of the noise
 # are taken from what was made of them.
 _IDLE = {field.name for field in dataclasses.fields(EvaluationConfig)} | {
-  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "noise_seed"
+  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every", "noise_seed"
 }  # fmt: skip
 # Models whose functions can't change in the course of a session, as a user's file does in tests.
 _FIXED = ("cnn", tiny.FLAGS["model"])

@@ -26,7 +26,7 @@ GROUPS = (
 )
 
 # What older configurations, which don't have these settings, stand for.
-BEFORE = {"evaluation": "paper", "runtime": "native"}
+BEFORE = {"evaluation": "paper", "runtime": "native", "not_finite": "stop", "attack_clients": 50}
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
@@ -34,6 +34,7 @@ _NOT_COMPARED = (
   "data_dir",
   "init_from",
   "keep_checkpoints",
+  "checkpoint_every",
   "gpu_memory_limit",
   "ray_address",
 )
@@ -120,6 +121,8 @@ class Config(
       raise UserError(f"{name} sets the noise: leave out --uplink_sigma and --uplink_epsilon")
     if self.aggregator != "mean":
       raise UserError(f"{name} goes with --aggregator=mean, not {self.aggregator}")
+    if self.privacy in AGGREGATING and self.not_finite == "leave_out":
+      raise UserError(f"{name} counts every upload: leave out --not_finite=leave_out")
     if self.privacy in AGGREGATING and self.upload != "update":
       raise UserError(f"{name} aggregates updates: add --upload=update")
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from fedsafe_tff import lazy
-from fedsafe_tff.data.limits import ALPHAS
+from fedsafe_tff.data.limits import ALPHAS, MOST, MOST_IMAGES, MOST_SIDE
 from fedsafe_tff.data.registry import DATASETS, using
 from fedsafe_tff.runs.config.setting import setting
 
@@ -45,11 +45,14 @@ class DataConfig:
     "Folder of the images (file, for npz).",
     **_DISK,
   )
-  image_size: int = setting(0, "Side of the square images in pixels; 0: the data set's own.", low=0)
+  image_size: int = setting(
+    0, "Side of the square images in pixels; 0: the data set's own.", low=0, high=MOST_SIDE
+  )
   num_images: int = setting(
     0,
     "How many images to make or, from a folder, to draw; 0: the default.",
     low=0,
+    high=MOST_IMAGES,
     applies=lambda c: _uses(c, "num_images"),
     needs=f"--dataset={using('num_images')}",
   )
@@ -132,7 +135,7 @@ class DataConfig:
     high=1.0,
     high_open=True,
   )
-  num_clients: int = setting(3, "Number of clients N.", low=1)
+  num_clients: int = setting(3, "Number of clients N.", low=1, high=MOST)
   partition: str = setting(
     "dirichlet",
     "How the training images are dealt to the clients, patients and near-duplicates whole: iid, "

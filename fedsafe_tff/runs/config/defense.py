@@ -4,6 +4,7 @@ import dataclasses
 
 from fedsafe_tff import lazy
 from fedsafe_tff.attacks.registry import ATTACKS
+from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.runs.config.setting import setting
 from fedsafe_tff.training.registry import DEFENSES, PARTS, Defense, defense_of, having
 
@@ -57,7 +58,7 @@ class DefenseConfig:
     True, "Start it at a random point of the ball.", **_ITERATED
   )
   adaptation_epochs: int = setting(
-    5, "Epochs of fine-tuning on clean and adversarial examples.", low=1, **_ADAPTING
+    5, "Epochs of fine-tuning on clean and adversarial examples.", low=1, high=MOST, **_ADAPTING
   )
   adaptation_learning_rate: float = setting(
     0.01, "SGD learning rate of the fine-tuning.", low=0.0, low_open=True, **_ADAPTING
@@ -65,7 +66,7 @@ class DefenseConfig:
   adaptation_batch_size: int = setting(
     32,
     "Clean images in a fine-tuning batch; as many adversarial ones join them.",
-    low=1,
+    low=1, high=MOST,
     **_ADAPTING,
   )
   adaptation_examples: str = setting(

@@ -4,6 +4,7 @@ import dataclasses
 
 from fedsafe_tff import lazy
 from fedsafe_tff.attacks.registry import ATTACKS
+from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.runs.config.setting import setting
 from fedsafe_tff.training.registry import having
 
@@ -46,7 +47,7 @@ class EvaluationConfig:
     high=1.0,
   )
   attack_steps: int = setting(
-    10, "Steps of an iterated attack; the most queries of square.", low=1, **_STEPS
+    10, "Steps of an iterated attack; the most queries of square.", low=1, high=MOST, **_STEPS
   )
   attack_step_size: float = setting(
     0.0, "Size of its steps; 0: eps / steps.", low=0.0, high=1.0, **_STEPS
@@ -81,4 +82,13 @@ class EvaluationConfig:
     "on the adversary's own copy; a fooled image is not attacked any further.",
     **_PAPER,
   )
-  evaluation_batch_size: int = setting(64, "Batch size of attacks and evaluation.", low=1)
+  attack_clients: int = setting(
+    50,
+    "Of more clients than this a sample of so many, drawn by --seed, attack and are attacked, each "
+    "by each; rates then have an interval. 0: all; the cost grows with the square of their number.",
+    low=0,
+    high=MOST,
+  )
+  evaluation_batch_size: int = setting(
+    64, "Batch size of attacks and evaluation.", low=1, high=MOST
+  )

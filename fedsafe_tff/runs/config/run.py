@@ -29,6 +29,12 @@ class RunConfig:
     0, "Threads of TensorFlow; 0: all cores. The last bits of a result depend on it.", low=0
   )
   keep_checkpoints: int = setting(3, "How many of the newest checkpoints are kept.", low=1)
+  checkpoint_every: int = setting(
+    1,
+    "A checkpoint after every this many rounds, after the last and when the run is asked to stop; "
+    "a run that is killed goes on from the last one.",
+    low=1,
+  )
   runtime: str = setting(
     "device",
     f"Where TFF's computations run. {lazy.helps(RUNTIMES)}. The last bits of a result depend on "

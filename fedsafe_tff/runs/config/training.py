@@ -3,6 +3,7 @@
 import dataclasses
 
 from fedsafe_tff import lazy
+from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.learning.registry import AGGREGATORS, ALGORITHMS
 from fedsafe_tff.runs.config.setting import setting
 
@@ -24,9 +25,9 @@ class TrainingConfig:
     "fedsafe is Algorithm 1; the others are TFF's own, on the same model and data.",
     choices=("fedsafe", *ALGORITHMS),
   )
-  rounds: int = setting(10, "Federated rounds T.", low=1)
-  local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1)
-  batch_size: int = setting(32, "Local batch size.", low=1)
+  rounds: int = setting(10, "Federated rounds T.", low=1, high=MOST)
+  local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1, high=MOST)
+  batch_size: int = setting(32, "Local batch size.", low=1, high=MOST)
   learning_rate: float = setting(0.02, "Local SGD learning rate.", low=0.0, low_open=True)
   learning_rate_schedule: str = setting(
     "constant",
@@ -105,6 +106,14 @@ class TrainingConfig:
     f"How uploads are aggregated. {lazy.helps(AGGREGATORS)}. All but mean are TFF's own.",
     choices=tuple(AGGREGATORS),
     **_OURS,
+  )
+  not_finite: str = setting(
+    "stop",
+    "What a client whose upload is not finite does: stop ends the run, with the last good "
+    "checkpoint kept; leave_out names and counts it, and the round's mean is that of the others.",
+    choices=("stop", "leave_out"),
+    applies=lambda c: c.algorithm == "fedsafe" and c.aggregator == "mean",
+    needs="--algorithm=fedsafe with --aggregator=mean",
   )
   dp_noise_multiplier: float = setting(
     1.0,

@@ -54,7 +54,11 @@ def presets_first(arguments: Sequence[str], kind: str = "") -> list[str]:
 def _preset_file(flag: str, value: str, kind: str) -> pathlib.Path | str:
   if flag == "preset":
     return presets.find(value, kind)
-  if not pathlib.Path(value).expanduser().is_file():
+  try:
+    known = pathlib.Path(value).expanduser().is_file()
+  except (OSError, RuntimeError, ValueError):  # too long a name, or no such home
+    known = False
+  if not known:
     raise UserError(
       f"--flagfile={value} is not a file: --preset=NAME takes one of "
       + ", ".join(presets.names(kind))
@@ -174,10 +178,19 @@ def _read(arguments: Sequence[str], values: flags.FlagValues) -> tuple[Config, s
     rest = values(["fedsafe", *ordered])[1:]
   except flags.Error as error:
     raise UserError(" ".join(str(error).split())) from None
+  except (OSError, ValueError) as error:  # bytes that are no text, or a file that can't be read
+    named = [a for a in ordered if a.lstrip("-").startswith("flagfile=")]
+    raise UserError(
+      f"{' '.join(named) or 'a flag file'} can't be read ({error}): give a text file with a "
+      "--name=value on each line"
+    ) from None
   if rest:
     raise UserError(
       f"unexpected words on the command line: {' '.join(rest)}: flags are written --name=value"
     )
+  for name in values:
+    if isinstance(values[name].value, str) and "\0" in values[name].value:
+      raise UserError(f"--{name} holds a NUL character, which no path or name may: leave it out")
   names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
   config = Config(**{name: values[name].value for name in names})
   return config, set(typed_names(arguments, values))

@@ -47,6 +47,7 @@ _PLOTS = (
   ),
   (plots.client_labels, "Label distribution over the clients", "Training images of each client."),
 )
+_MOST_CLIENTS = 200  # rows of a table
 
 
 def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib.Path:
@@ -71,6 +72,7 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
       data = base64.b64encode(png.read_bytes()).decode()
       pictures.append({"title": title, "text": text, "data": data})
   last_round = max((r["round"] for r in run.clients), default=None)
+  last = [r for r in run.clients if r["round"] == last_round]
   survey, strips = survey_page.stored(run.path)
   page = templates.environment().get_template("report.html.jinja").render(
     run=run,
@@ -86,7 +88,8 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
     survey=survey,
     strips=strips,
     left_out=strata_table.left_out((survey or {}).get("inventory") or {}),
-    clients=[r for r in run.clients if r["round"] == last_round],
+    clients=last[:_MOST_CLIENTS],
+    clients_in_all=len(last),
     command=_command(run),
   )
   report = run.path / "report.html"

@@ -8,7 +8,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.config import BEFORE
-from fedsafe_tff.runs.report.render import markdown
+from fedsafe_tff.runs.report.render import markdown, plain
 from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 from fedsafe_tff.runs.report.warnings import collapsed, masked
 from fedsafe_tff.training import own
@@ -18,7 +18,8 @@ _DIGITS = 8  # of commits and of hashes of data
 # Settings that have a column or a place in the title, or tell where a run lives.
 _TOLD = (
   "dataset", "task", "algorithm", "defense", "seed", "threads",
-  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "gpu_memory_limit", "ray_address",
+  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every",
+  "gpu_memory_limit", "ray_address",
 )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     "run", *(f"--{name}" for name in options), "seed",
     "clean accuracy, global / copies", "best trivial baseline",
     *(
-      f"{what} self / avg, {_attack_title(*key)}"
+      f"{what} self / avg, {plain(_attack_title(*key))}"
       for key in attacks
       for what in ("ASR", "robust accuracy")
     ),
@@ -60,8 +61,8 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     found = _attacks(run)
     rows.append(
       [
-        run.title(),
-        *(_option(run, name) for name in options),
+        plain(run.title()),
+        *(plain(_option(run, name)) for name in options),
         str(run.config.get("seed", "-")),
         _clean(run),
         _trivial(run),
@@ -72,14 +73,14 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
         ),
         _number(run.manifest.get("seconds_of_last_session"), ".0f"),
         str(run.manifest.get("threads", "-")),
-        str(run.manifest.get("git_commit") or "-")[:_DIGITS],
-        str(run.manifest.get("data_hash") or "-")[:_DIGITS],
-        ", ".join(map(str, _versions(run).values())),
+        plain(str(run.manifest.get("git_commit") or "-")[:_DIGITS]),
+        plain(str(run.manifest.get("data_hash") or "-")[:_DIGITS]),
+        plain(", ".join(map(str, _versions(run).values()))),
       ]
     )
   once = {run.path.resolve(): run for run in runs}.values()  # one may be named twice
   notes = [
-    f"{sign} {run.path.name}: {line}\n"
+    f"{sign} {plain(run.path.name)}: {plain(line)}\n"
     for run in once
     for sign, lines in (("†", collapsed(run.evaluation)), ("‡", masked(run.evaluation)))
     for line in lines
@@ -87,7 +88,9 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
   if mixed:
     notes.append(f"**Not drawn alike**, so that differences may be due to that: {mixed}.\n")
   older = [
-    str(run.path) for run in once if _versions(run)["definitions"] not in ("-", definitions.VERSION)
+    plain(str(run.path))
+    for run in once
+    if _versions(run)["definitions"] not in ("-", definitions.VERSION)
   ]
   if older:
     notes.append(
@@ -150,7 +153,7 @@ def _clean(run: RunFolder) -> str:
 def _trivial(run: RunFolder) -> str:
   baselines = run.evaluation.get("trivial_baselines") or {"-": None}
   name = max(baselines, key=lambda key: baselines[key] or 0.0)
-  return f"{_number(baselines[name])} ({name})"
+  return f"{_number(baselines[name])} ({plain(name)})"
 
 
 def _rates(row: dict[str, Any], name: str) -> str:

@@ -150,8 +150,8 @@ def asr_against_eps(run: RunFolder) -> pathlib.Path | None:
     for axis, ((attacker, attack), rows) in zip(axes, groups.items()):
       for name, label, marker, line, color in _CURVES:
         _curve(axis, rows, name, marker=marker, linestyle=line, color=color, label=label)
-      title = _attack_title(attack)
-      axis.set_title(title if attacker == OWN_COPY else f"{attacker}: {title}", fontsize=10)
+      title, who = _attack_title(attack), style.plain(attacker)
+      axis.set_title(title if attacker == OWN_COPY else f"{who}: {title}", fontsize=10)
   axes = figure.axes
   for axis in axes:
     axis.set_xlabel("eps (pixels of [0, 1])")
@@ -173,6 +173,7 @@ def _by_attacker(groups: dict[tuple[str, str], list]):
       color = "black" if worst else style.COLORS[number % len(style.COLORS)]
       line = ("-", "--", ":")[number // len(style.COLORS) % 3]
       label = f"{attacker}, {attack}" if not attack.startswith("worst of") else attacker
+      label = style.plain(label.lstrip("_"))  # Matplotlib leaves out what begins so
       _curve(
         axis, rows, name, marker="o", linestyle=line, color=color, label=label,
         linewidth=2.5 if worst else 1.2,
@@ -193,7 +194,7 @@ def _curve(axis, rows, name: str, **how) -> None:
 
 
 def _attack_title(attack: str) -> str:
-  return attack.upper() if attack in ("fgsm", "pgd") else attack
+  return attack.upper() if attack in ("fgsm", "pgd") else style.plain(attack)
 
 
 def triptych(run: RunFolder) -> pathlib.Path | None:

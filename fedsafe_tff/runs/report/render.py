@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,22 @@ _LATEX = {
   "†": r"$\dagger$",
   "≤": r"$\le$",
 }
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_MARKS = re.compile(r"[\\`*\[\]<>&~]")
+
+
+def plain(text: str) -> str:
+  """Text that somebody else chose, for a page of Markdown: on one line, marking up nothing."""
+  return _MARKS.sub(lambda mark: f"\\{mark[0]}", " ".join(text.split()))
+
+
+def cell(value: Any) -> Any:
+  """A value of a CSV file; text that a spreadsheet would take for a formula gets a quote."""
+  if value is None:
+    return ""
+  return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -72,7 +89,9 @@ def write_csv(
 
   `summed` is as in `data.files.atomic_path`.
   """
-  with atomic_path(path, summed=summed) as temporary, temporary.open("w", newline="") as file:
+  with atomic_path(path, summed=summed) as temporary, temporary.open(
+    "w", newline="", encoding="utf-8", errors="backslashreplace"
+  ) as file:
     writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    writer.writerows({k: cell(v) for k, v in row.items()} for row in rows)

@@ -1,12 +1,7 @@
 """Reads a run folder, also that of an interrupted run."""
 
-import csv
 import dataclasses
-import io
-import json
-import math
 import pathlib
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +9,10 @@ import numpy as np
 
 from fedsafe_tff import users_code
 from fedsafe_tff.data import sums
+from fedsafe_tff.data.formats import npy
+from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.runs.report import stored_facts
 
 Row = dict[str, Any]
 _GROWING = ("metrics.csv", "clients.csv", "adaptation.csv")
@@ -103,20 +101,25 @@ class RunFolder:
   def matrices(
     self, key: str = "asr", attacker: str | None = None
   ) -> dict[tuple[str, float], np.ndarray]:
-    """(attack, eps) to the N x N matrix of `key`; rows are adversaries.
+    """(attack, eps) to the N x N matrix of `key`; rows are adversaries, in the clients' order.
+
+    Where clients were sampled, N are those that there are.
 
     Args:
       key: A column of `transfer_matrix.csv`.
       attacker: Whose attacks; None for everybody's, where no two attackers share an attack.
     """
-    count = 1 + max((int(r["victim"]) for r in self.transfer), default=-1)
+    known = {int(row[side]) for row in self.transfer for side in ("adversary", "victim")}
+    place = {client: index for index, client in enumerate(sorted(known))}
     made: dict[tuple[str, float], np.ndarray] = {}
     for row in self.transfer:
       if attacker not in (None, row.get("attacker", OWN_COPY)):
         continue
-      matrix = made.setdefault((row["attack"], row["eps"]), np.full([count, count], np.nan))
-      if isinstance(row[key], float):
-        matrix[int(row["adversary"]), int(row["victim"])] = row[key]
+      name = (row["attack"], row["eps"])
+      if name not in made:  # an array for every row would make it N^2 of N^2
+        made[name] = np.full([len(place), len(place)], np.nan)
+      if isinstance(row.get(key), float):
+        made[name][place[int(row["adversary"])], place[int(row["victim"])]] = row[key]
     return made
 
 
@@ -126,56 +129,83 @@ class _Reader:
   def __init__(self, folder: pathlib.Path, damaged: list[str] | None = None):
     self._folder, self._damaged = folder, damaged
 
-  def _read(self, name: str, parse: Callable[[bytes], Any], empty: Any) -> Any:
+  def _read(self, name: str, read: Callable[[pathlib.Path], Any], empty: Any) -> Any:
     path = self._folder / name
     if not path.is_file():
       return empty
     try:
-      return parse(sums.read_table(path) if name in _GROWING else sums.read(path))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, sums.Damaged) as error:
+      return read(path)
+    except UserError:
       if self._damaged is None:
-        said = "" if isinstance(error, sums.Damaged) else f" ({' '.join(str(error).split())[:100]})"
-        raise UserError(
-          f"{path} is damaged{said}: run the command that made it again, or take it from a copy"
-        ) from None
+        raise
       self._damaged.append(name)
       return empty
 
   def json(self, name: str) -> dict[str, Any]:
     """A JSON file."""
-    return self._read(name, json.loads, {})
+
+    def read(path):
+      sums.check(path)
+      return stored_facts.read_json(path)
+
+    return self._read(name, read, {})
 
   def arrays(self, name: str) -> dict[str, np.ndarray]:
-    """An `.npz`."""
-    return self._read(name, _arrays, {})
+    """The examples' `.npz`."""
+
+    def read(path):
+      sums.check(path)
+      return _examples(path)
+
+    return self._read(name, read, {})
 
   def table(self, name: str) -> list[Row]:
     """A CSV file."""
-    return self._read(name, _grown if name in _GROWING else _rows, [])
+
+    def read(path):
+      if name not in _GROWING:
+        sums.check(path)
+        return stored_facts.read_csv(path)
+      data, whole = sums.read_table(path)
+      if not whole:
+        raise sums.Damaged(
+          f"{path} is damaged: its rows are not those that were written: run the command that made "
+          "it again, or take it from a copy"
+        )
+      return stored_facts.parse_csv(path, data)
+
+    return self._read(name, read, [])
 
 
-def _arrays(data: bytes) -> dict[str, np.ndarray]:
-  with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-    return dict(archive)
+_IMAGES = ("original", "perturbation", "adversarial")
+_VALUES = (
+  "label", "predicted_before", "predicted_after", "probability_before", "probability_after",
+)  # fmt: skip
 
 
-def _grown(found: tuple[bytes, bool]) -> list[Row]:
-  data, whole = found
-  if not whole:
-    raise ValueError("rows are not those that were written")
-  return _rows(data)
-
-
-def _rows(data: bytes) -> list[Row]:
-  rows = csv.DictReader(io.StringIO(data.decode(), newline=""))
-  return [{k: _value(v) for k, v in row.items()} for row in rows]
-
-
-def _value(text: str | None) -> float | str | None:
-  if text is None or text == "":
-    return None
+def _examples(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of Figure 1, all of them as a run writes them."""
   try:
-    number = float(text)
-  except ValueError:
-    return text
-  return number if math.isfinite(number) else None
+    arrays = npy.read_stored(path)
+    if not arrays:
+      return {}
+    shape = arrays["original"].shape
+    right = len(shape) == 4 and shape[-1] in (1, 3) and min(shape) > 0 and shape[0] <= 64
+    right &= all(arrays[n].shape == shape and arrays[n].dtype.kind == "f" for n in _IMAGES)
+    right &= all(arrays[n].shape == shape[:1] and arrays[n].dtype.kind in "iuf" for n in _VALUES)
+    names = arrays["class_names"]
+    right &= names.dtype.kind == "U" and names.ndim == 1 and arrays["attack"].dtype.kind == "U"
+    right &= arrays["eps"].shape == () and arrays["eps"].dtype.kind == "f"
+    for name in ("label", "predicted_before", "predicted_after"):
+      right &= arrays[name].dtype.kind in "iu" and bool(
+        ((arrays[name] >= 0) & (arrays[name] < len(names))).all()
+      )
+    right = right and all(np.isfinite(arrays[n]).all() for n in (*_IMAGES, "eps"))
+  except (Unreadable, KeyError) as error:
+    raise UserError(f"{path} is damaged ({error}): remove it, the report goes without") from None
+  if not right:
+    raise UserError(
+      f"{path} is damaged (arrays of other shapes or types than a run writes): remove it, the "
+      "report goes without"
+    )
+  return arrays

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import pathlib
 import tempfile
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -183,6 +184,7 @@ def _encoded(picture: pathlib.Path) -> str:
 def _relative(file: pathlib.Path, folder: pathlib.Path) -> str:
   """The way from the page to a report, for a link; its file name alone would lead nowhere."""
   try:
-    return file.resolve().relative_to(folder.resolve()).as_posix()
+    way = file.resolve().relative_to(folder.resolve()).as_posix()
+    return urllib.parse.quote(way)  # a folder may be called "javascript:..."
   except ValueError:
     return file.resolve().as_uri()

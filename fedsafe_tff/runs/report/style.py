@@ -43,6 +43,11 @@ def subplots(
     return figure.subplots(rows, columns, squeeze=False, **keywords)
 
 
+def plain(text: str) -> str:
+  """Text that somebody else chose: its dollars typeset nothing."""
+  return " ".join(text.split()).replace("$", r"\$")
+
+
 def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> pathlib.Path:
   """Writes a PNG."""
   with atomic_path(path) as temporary:

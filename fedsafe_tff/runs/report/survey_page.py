@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import pathlib
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +14,13 @@ import PIL.Image
 
 from fedsafe_tff.data import sums
 from fedsafe_tff.data.files import atomic_path
-from fedsafe_tff.errors import Notice
+from fedsafe_tff.errors import Notice, UserError
+from fedsafe_tff.runs.report import stored_facts
 from fedsafe_tff.runs.report.strata_table import left_out
 from fedsafe_tff.runs.report.templates import environment
 
 FOLDER = "survey"
+_PICTURE = re.compile(r"\d{3,6}\.png")
 
 
 def write_page(
@@ -75,15 +78,20 @@ def store(
 
 def stored(folder: pathlib.Path) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
   """What `store` kept: facts and strips as the template takes them; None where there is nothing."""
+  file = folder / FOLDER / "survey.json"
+  strips = []
   try:
-    facts = json.loads(sums.read(folder / FOLDER / "survey.json"))
-    strips = [
-      {"title": title, "data": base64.b64encode(sums.read(folder / FOLDER / name)).decode()}
-      for title, name in facts["pictures"]
-    ]
-  except FileNotFoundError:
-    return None, []
-  except (OSError, ValueError, KeyError, TypeError, sums.Damaged) as error:
+    if not file.is_file():
+      return None, []
+    sums.check(file)
+    facts = stored_facts.read_json(file)
+    for title, name in facts["pictures"]:
+      if not _PICTURE.fullmatch(name):  # a stranger's folder must not show what lies elsewhere
+        raise UserError(f"{file} is damaged: {name[:40]!r} is no picture")
+      picture = folder / FOLDER / name
+      if not picture.is_symlink():
+        strips.append({"title": title, "data": base64.b64encode(sums.read(picture)).decode()})
+  except (OSError, sums.Damaged) as error:
     warnings.warn(f"the report says nothing of the images: {error}", Notice, stacklevel=2)
     return None, []
   return facts, strips

@@ -32,6 +32,10 @@ _LEGEND = (
   "of the same size; zero grad.: images without a gradient."
 )
 _WORST = "worst of n: an image is lost if any of n attacks gets it."
+_SAMPLED = (
+  "{sampled_clients} of {of_clients} clients, drawn by the seed, attack and are attacked; their "
+  "95 % intervals (jackknife over clients):"
+)
 _ANY = "attack any: labels that any of the attacks flips at any of its steps."
 _WHO = {
   OWN_COPY: "attacks through the copy that it received",
@@ -63,6 +67,11 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
     lines.append(_WORST)
   if any(entry["attack"] == "any" for entry in entries):
     lines.append(_ANY)
+  sampled = [entry for entry in entries if entry.get("sampled_clients")]
+  if sampled:
+    lines.append(_SAMPLED.format(**sampled[0]))
+    for entry in sampled:
+      lines.append(f"{entry['attacker']}, {entry['attack']} {entry['eps']:g}: {_ends(entry)}.")
   names = dict.fromkeys(entry.get("attacker") for entry in entries)
   if set(names) - {None, OWN_COPY}:
     told = [f"{name} {_WHO[name]}" for name in names if name in _WHO]
@@ -72,6 +81,16 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
   for name, reason in evaluation.get("left_out", {}).items():
     lines.append(f"attacker {name} is left out: {reason}.")
   return lines
+
+
+def _ends(entry: Mapping[str, Any]) -> str:
+  """The intervals of sampled rates."""
+  told = [
+    f"{heading} {entry[name]:.3f} [{entry[f'{name}_low']:.3f}, {entry[f'{name}_high']:.3f}]"
+    for name, heading in COLUMNS
+    if entry.get(f"{name}_low") is not None and entry.get(name) is not None
+  ]
+  return ", ".join(told) or "too few clients for an interval"
 
 
 def trivial_legend(evaluation: Mapping[str, Any]) -> str:
@@ -131,10 +150,10 @@ def text_of(title: str, evaluation: Mapping[str, Any], *, terminal: bool = False
   console.print(table)
   for line in legend(evaluation):
     console.print(line, markup=False)
-  clean = evaluation["clean_accuracy_global"]
+  clean = cell(evaluation.get("clean_accuracy_global"), "clean_accuracy")
   baselines = evaluation.get("trivial_baselines", {})
   others = ", ".join(f"{name} {score:.3f}" for name, score in baselines.items())
-  console.print(f"clean accuracy of the global model {clean:.3f} (trivial: {others})", markup=False)
+  console.print(f"clean accuracy of the global model {clean} (trivial: {others})", markup=False)
   for line in warnings(evaluation):
     console.print(f"WARNING: {line}", markup=False, soft_wrap=True)
   return stream.getvalue()

@@ -77,8 +77,10 @@ def test_the_ends_of_a_range_belong_to_it(name, value):
 def test_the_message_shows_the_interval():
   with pytest.raises(UserError, match=r"--adaptation_share=0.0 .* \(0, 1\]"):
     Config(adaptation_share=0.0)
-  with pytest.raises(UserError, match=r"--rounds=0 .* \[1, inf\)"):
+  with pytest.raises(UserError, match=r"--rounds=0 .* \[1, 1000000\]"):
     Config(rounds=0)
+  with pytest.raises(UserError, match=r"--keep_checkpoints=0 .* \[1, inf\)"):
+    Config(keep_checkpoints=0)
   with pytest.raises(UserError, match="--defense=magic is unknown.*distributed_noise"):
     Config(defense="magic")
 
