@@ -1,5 +1,6 @@
 """Fixtures that several test folders share."""
 
+import gc
 import os
 import pathlib
 
@@ -16,10 +17,10 @@ for _library in ("OPENBLAS", "OMP"):
 # Files that take longest, longest first. Whole files go to the processes that share the tests, in
 # this order: a long one that begins last would keep one process busy when the others have ended.
 _LONGEST = (
-  "runs/resume_test.py", "runs/run_test.py", "benchmarks/commands_test.py",
-  "commands/sweeps_test.py", "learning/fed_safe_test.py", "runtime/ray_runtime_test.py",
-  "data/real_data_test.py", "runtime/device_test.py", "contributing_test.py", "tutorial_test.py",
-  "runs/private_test.py", "runtime/exit_test.py", "learning/stranger_test.py",
+  "runs/run_test.py", "learning/fed_safe_test.py", "commands/sweeps_test.py",
+  "runs/resume_test.py", "commands/sweeps_suites_test.py", "data/real_data_test.py",
+  "runtime/exit_test.py", "learning/stranger_test.py", "runs/private_test.py",
+  "contributing_test.py", "runs/load_test.py", "runs/mixture_test.py", "runs/attack_test.py",
 )
 
 
@@ -28,6 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
   folder = pathlib.Path(__file__).parent
   order = {folder / name: place for place, name in enumerate(_LONGEST)}
   items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish() -> None:
+  """What is imported stays, and building graphs makes objects by the thousand: a look at all of
+  them each time would take a twentieth of the tests."""
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(50_000, 50, 100)
 
 
 @pytest.fixture(scope="session")

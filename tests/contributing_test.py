@@ -73,6 +73,7 @@ def test_the_page_shows_a_member_of_each_family():
     assert len(ast.parse(f"({line.strip()})" if ": " not in line else f"{{{line}}}").body) == 1
 
 
+@pytest.mark.slow
 def test_every_new_member_is_used_from_python_as_shown(grown):
   done = _run(grown, "\n\n".join(_USES))
   assert done.returncode == 0, done.stderr

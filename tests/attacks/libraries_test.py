@@ -227,7 +227,10 @@ def art_rate(victims, name, **options):
 
 
 @pytest.mark.parametrize(
-  ("loss", "theirs"), [("cross_entropy", "cross_entropy"), ("dlr", "difference_logits_ratio")]
+  ("loss", "theirs"), [
+    ("cross_entropy", "cross_entropy"),
+    pytest.param("dlr", "difference_logits_ratio", marks=pytest.mark.slow),
+  ],
 )
 def test_apgd_succeeds_as_often_as_arts(victims, loss, theirs):
   spec = AttackSpec("apgd", STRENGTH_EPS, steps=12, random_start=True, loss=loss)
@@ -237,6 +240,7 @@ def test_apgd_succeeds_as_often_as_arts(victims, loss, theirs):
   assert 0.2 < known < 1 and rate(victims, spec) >= known - CHANCE
 
 
+@pytest.mark.slow
 def test_square_succeeds_as_often_as_arts_with_as_many_iterations(victims):
   """ART's asks three times per iteration: for the label, the loss before and the loss after."""
   known = art_rate(victims, "SquareAttack", max_iter=100, nb_restarts=1)
@@ -257,6 +261,7 @@ def test_momentum_succeeds_at_least_as_often_as_foolboxs(victims):
   assert 0.2 < known < 1 and rate(victims, spec) >= known
 
 
+@pytest.mark.slow
 def test_pgd_with_restarts_succeeds_as_often_as_arts(victims):
   known = art_rate(
     victims, "ProjectedGradientDescent", eps_step=STRENGTH_EPS / 4, max_iter=10, num_random_init=3

@@ -129,6 +129,7 @@ def test_transfer(page):
   assert {"ours, N = 2", "pair by pair, N = 2", "floor, N = 2"} < rows.keys()
 
 
+@pytest.mark.slow
 def test_scale(page):
   text = page(
     scale,
@@ -140,6 +141,7 @@ def test_scale(page):
   assert "| KiB a round | standard error |" in text
 
 
+@pytest.mark.slow
 def test_gpu_on_cpu_devices(page):
   text = page(
     gpu,
@@ -148,6 +150,7 @@ def test_gpu_on_cpu_devices(page):
   assert "over bare loop, float32" in text and "**No GPU**" in text
 
 
+@pytest.mark.slow
 def test_dp_sgd(page):
   rows = _table(page(dp_sgd, "--attack_steps=1", "--others=vectorized_map"), "gradient")
   assert rows.pop("gradient") == ["ms", "ratio", "of least"]

@@ -19,6 +19,7 @@ def folder(tmp_path_factory):
   return path / "run"
 
 
+@pytest.mark.slow
 def test_three_runs_and_a_page(folder):
   found = [tiny.read_json(folder / name / "config.json")["defense"] for name, *_ in demo.RUNS]
   assert found == ["none", "distributed_noise", "combined"]
@@ -29,12 +30,14 @@ def test_three_runs_and_a_page(folder):
   assert len(rows) == 3
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_trains_nothing_twice(folder, capsys):
   words = tiny.arguments(folder.parent, attack_eps="0.05", rounds=1, runtime="device", noise_seed=1)
   assert demo.demo(words) == 0
   assert capsys.readouterr().out.count("this run is complete") == 3
 
 
+@pytest.mark.slow
 def test_a_page_of_any_runs(folder, tmp_path, capsys):
   runs = [str(folder / name) for name in ("undefended", "combined")]
   compare.compare([*runs, f"--html={tmp_path / 'page.html'}"])

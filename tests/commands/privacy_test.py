@@ -30,6 +30,7 @@ def test_the_numbers_that_must_come_out(capsys):
   assert row[3:] == ["9.719", "8.789", "PLD"]
 
 
+@pytest.mark.slow
 def test_every_reading_stands_beside_the_others(capsys, tmp_path):
   plot = tmp_path / "new" / "privacy.png"
   out, table = answer(

@@ -24,7 +24,7 @@ def brain(shared_data, cache_dir):
   [
     ("meningioma", 1437, 220, 211, None),
     pytest.param("glioma", 1426, 205, 123, None, marks=pytest.mark.slow),
-    ("four_class", 3264, 394, 251, 272),
+    pytest.param("four_class", 3264, 394, 251, 272, marks=pytest.mark.slow),
   ],
 )
 def test_counts_and_leaks(brain, task, images, test, exact, near):
@@ -59,6 +59,7 @@ NEIGHBOURS = (
 )
 
 
+@pytest.mark.slow
 def test_copies_are_linked_and_neighbouring_slices_are_not(brain):
   data = brain("four_class")
   group = dict(zip(data.names, data.groups))
@@ -68,6 +69,7 @@ def test_copies_are_linked_and_neighbouring_slices_are_not(brain):
     assert group[left] != group[right], (left, right)
 
 
+@pytest.mark.slow
 def test_the_second_look_joins_some_groups_of_the_manifest(brain, shared_data):
   """Those are by hashes alone; every pair that joins two of them was looked at."""
   data = brain("four_class")

@@ -259,7 +259,10 @@ def test_adaptation_in_a_round_is_the_pure_function(runtime, shard_store):
   np.testing.assert_allclose(measured["metrics"], values, atol=1e-4)
 
 
-@pytest.mark.parametrize("examples", ["once", "each_epoch", "iterated"])
+@pytest.mark.parametrize(
+  "examples",
+  ["once", *(pytest.param(name, marks=pytest.mark.slow) for name in ("each_epoch", "iterated"))],
+)
 def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
   runtime, shard_store, examples
 ):
@@ -302,7 +305,11 @@ def mean(runtime, shard_store):
   return rounds(runtime, build(shard_store, upload=Upload()), 1)[0]
 
 
-@pytest.mark.parametrize("name", ["robust", "central_dp", "secure_sum", "adaptive_dp"])
+@pytest.mark.parametrize(
+  "name",
+  ["central_dp", "adaptive_dp"]
+  + [pytest.param(name, marks=pytest.mark.slow) for name in ("robust", "secure_sum")],
+)
 def test_tffs_aggregators_take_the_place_of_the_mean(runtime, shard_store, mean, name):
   """What they do is in aggregation_test; here, that the round works with them."""
   aggregator = build_aggregator(

@@ -31,6 +31,7 @@ def test_labels_of_some_clients_are_the_next_class(read):
     np.testing.assert_array_equal(found, 1 - labels if client == 1 else labels)
 
 
+@pytest.mark.slow
 def test_a_boosted_update_replaces_the_mean_and_not_the_median(runtime, read):
   model, clients = small.linear(), Shards(read, batch_size=8)
   optimizer = tff.learning.optimizers.build_sgdm(0.1)

@@ -56,6 +56,7 @@ def test_plain_gradients_tell_of_the_canaries(plain):
   assert bound["epsilon"] > 0
 
 
+@pytest.mark.slow
 def test_dp_sgd_is_not_refuted_and_tells_less(plain, private):
   bound = private[1]["one_run"]
   assert 1.9 < bound["stated_epsilon"] <= 2.0
@@ -65,6 +66,7 @@ def test_dp_sgd_is_not_refuted_and_tells_less(plain, private):
     assert clear["mismatch"] < 0.8 * hidden["mismatch"]
 
 
+@pytest.mark.slow
 def test_a_mechanism_without_its_noise_is_refuted(private, monkeypatch):
   build = audit_lib.private.mechanism
 

@@ -50,6 +50,7 @@ def test_every_client_gets_a_copy_healed_on_its_own(mixed):
   assert spread > 0.0101
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_it_ends_with_the_same_bits(mixed, tmp_path, monkeypatch):
   def stop(*arguments, **settings):
     raise KeyboardInterrupt

@@ -123,6 +123,7 @@ def test_a_changed_file_is_another_defence(made, tmp_path):
     train.train(words(folder))
 
 
+@pytest.mark.slow
 def test_tables_have_its_row_from_a_shared_training(made, tmp_path, imitated):
   name = f"{made / 'shifted.py'}:shifted"
   changes = {"methods": f"none,{name}", "evaluation": "strong"} | _ATTACKED

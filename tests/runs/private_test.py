@@ -108,6 +108,7 @@ def _fixed(weights: np.ndarray) -> FunctionalModel:
   return dataclasses.replace(model, init_fn=lambda key: tuple(map(tf.constant, weights)))
 
 
+@pytest.mark.slow
 def test_sampling_and_noise_of_dp_sgd_follow_the_noises_seed(runtime):
   """A seed that stands in a paper's table must not undo the noise, nor tell who was drawn."""
   del runtime  # TFF's default; a run that ended before leaves one that is closed

@@ -66,6 +66,7 @@ def _assert_continued(folder: pathlib.Path, whole: pathlib.Path) -> None:
   assert tiny.read_json(run / "evaluation.json") == tiny.read_json(whole / "evaluation.json")
 
 
+@pytest.mark.slow
 def test_after_sigkill_in_the_middle_of_a_round(uninterrupted, tmp_path, capsys):
   program = _start(tmp_path)
   _wait_for_round(program, tmp_path, 2)
@@ -112,8 +113,10 @@ def _stop_after(monkeypatch, number: int) -> None:
   monkeypatch.setattr(loop.Checkpoints, "save", save_and_stop)
 
 
+@pytest.mark.slow
 def test_a_noise_seed_from_the_systems_entropy_is_kept_and_told(tmp_path, monkeypatch, capsys):
   changes = _CHANGES | {"local_epochs": 1, "rounds": 3, "attacks": "fgsm", "noise_seed": -1}
+  changes |= {"runtime": "device"}
   words = [w for w in tiny.arguments(tmp_path, **changes) if "attack_steps" not in w]
   with monkeypatch.context() as patch:
     _stop_after(patch, 1)
@@ -159,9 +162,12 @@ def test_a_run_of_other_keys_is_not_continued(tmp_path, monkeypatch):
     pytest.param({"algorithm": "tff_fed_prox", "prox_mu": 0.1}, marks=pytest.mark.slow),
     pytest.param({"algorithm": "tff_mime_lite"}, marks=pytest.mark.slow),
     {"algorithm": "tff_dp_fed_avg", "clip_norm": 1.0},
-    {"aggregator": "secure_sum", "upload": "update"},
+    pytest.param({"aggregator": "secure_sum", "upload": "update"}, marks=pytest.mark.slow),
     pytest.param({"aggregator": "robust", "upload": "update"}, marks=pytest.mark.slow),
-    {"aggregator": "adaptive_dp", "upload": "update", "dp_noise_multiplier": 0.25},
+    pytest.param(
+      {"aggregator": "adaptive_dp", "upload": "update", "dp_noise_multiplier": 0.25},
+      marks=pytest.mark.slow,
+    ),
   ],
   ids=lambda changes: next(iter(changes.values())),
 )

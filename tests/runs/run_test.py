@@ -204,6 +204,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, m
   assert train.train(words) == 0  # from the good round
 
 
+@pytest.mark.slow
 def test_a_clients_last_step_that_diverges_names_the_client(tmp_path):
   """One step: its loss is that before it."""
   words = tiny.arguments(tmp_path, learning_rate=1e39, batch_size=100, rounds=1, **_PLAIN)
@@ -252,6 +253,7 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
     assert (tmp_path / "run" / name).read_text() == (whole / name).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
   def full(*args, **keywords):

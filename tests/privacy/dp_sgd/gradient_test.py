@@ -138,6 +138,7 @@ def test_optimizers_learn_from_it(name):
   assert loss(weights) < 0.9 * before
 
 
+@pytest.mark.slow
 def test_tffs_worker_computes_the_same(runtime):
   import tensorflow_federated as tff
 
