@@ -33,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
   """What is imported stays, and building graphs makes objects by the thousand: a look at all of
-  them each time would take a twentieth of the tests."""
+  them each time would take a twentieth of the tests.
+  """
   gc.collect()
   gc.freeze()
   gc.set_threshold(50_000, 50, 100)
