@@ -21,6 +21,7 @@ from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
 from fedsafe_tff.runs import private, run_dir
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.report import render
 
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
@@ -67,10 +68,9 @@ def audit_run(
   log(f"one-run audit with {effort.canaries} canaries")
   found["one_run"] = _one_run(run, effort)
   out = run.folder.path / FOLDER
-  out.mkdir(exist_ok=True)
   _draw(pictures, out / "inversion.png")
   run_dir.write_json(out / "audit.json", run_dir.without_nan(found))
-  (out / "audit.md").write_text(text_of(found), encoding="utf-8")
+  render.write_text(out / "audit.md", text_of(found))
   return found
 
 
@@ -223,8 +223,6 @@ def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
 
 def text_of(found: dict[str, Any]) -> str:
   """An audit as Markdown."""
-  from fedsafe_tff.runs.report.render import markdown
-
   names = ["model", "attack", "AUC (95 %)", "advantage", "found at 1 % false"]
   rows = [
     [
@@ -245,15 +243,15 @@ def text_of(found: dict[str, Any]) -> str:
     "# Privacy audit",
     "## Who tells the clients' images from others\n\nAn AUC of 0.5 is chance. The first row of a "
     "model is its best attack, chosen on the images that it is judged on.\n\n"
-    + markdown(names, rows),
+    + render.markdown(names, rows),
     "## What the server makes of a client's first step\n\nSimilarity (SSIM) to the true images: "
     "1 is the same; *another* is what a picture that nobody recovered gets. The rows of "
     "inversion.png are the true images and, below each, the recovered.\n\n"
-    + markdown(["images", "SSIM", "another", "PSNR (dB)", "correlation"], inverted),
+    + render.markdown(["images", "SSIM", "another", "PSNR (dB)", "correlation"], inverted),
     "## A lower bound of epsilon from canaries\n\n"
     + bound["sentence"]
     + f"\n\nOf a linear model, trained by the run's gradient and sampling: the easiest for the "
-    f"attacker, who sees the noised gradient of {bound['watched_steps']} of a client's "
+    f"attacker, who sees every released gradient of {bound['watched_steps']} of a client's "
     f"{bound['steps']} steps."
     + ("" if bound["stated_epsilon"] is not None else " The run states no epsilon of local steps."),
   ]
