@@ -97,9 +97,12 @@ def read(path: str | os.PathLike, reading: Reading) -> Contents:
         raise Unreadable(f"{_OTHER_IMAGES[suffix]} is not supported: convert it")
       raise NotAnImage(f"it is not an image ({suffix or 'no ending'})")
     try:
-      return _read(kind, file, reading, name)
+      contents = _read(kind, file, reading, name)
     except MemoryError:
       raise Unreadable("it takes more memory than there is") from None
+  if not contents.frames:  # a TIFF whose first page lies behind its end
+    raise Unreadable("it holds no picture")
+  return contents
 
 
 def _read(kind: str, file: BinaryIO, reading: Reading, name: str) -> Contents:

@@ -46,6 +46,14 @@ def test_damaged_images(tmp_path, name):
       assert all(pixels.dtype == np.uint8 for pixels in shown)
 
 
+def test_a_file_of_no_pictures_is_unreadable(tmp_path):
+  path, content = tmp_path / "x.tif", bytearray(WHOLE["x.tif"])
+  content[4:8] = (2**27 + 8).to_bytes(4, "little")  # the first page lies behind the end
+  path.write_bytes(content)
+  with pytest.raises(Unreadable):
+    registry.read(path, READING)
+
+
 def test_damaged_archives(tmp_path):
   rng = np.random.default_rng(0)
   path = tmp_path / "x.npz"
