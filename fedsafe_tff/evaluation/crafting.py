@@ -44,12 +44,16 @@ class Crafter:
     self._key = key
     self._batch_size = batch_size
 
-  def craft(self, held: Holding, spec: AttackSpec) -> tuple[np.ndarray, np.ndarray | None]:
-    """Attacks all images.
+  def craft(
+    self, held: Holding, spec: AttackSpec, rows: np.ndarray | None = None
+  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Attacks images.
 
     Args:
       held: The models.
       spec: The attack.
+      rows: Which of them, int [n]; None for all. They are packed into full batches, so that what is
+        drawn for an image depends on which others are attacked.
 
     Returns:
       float32 [n, h, w, c] in [0, 1], and queries, int32 [n], or None where none are counted.
@@ -61,23 +65,21 @@ class Crafter:
     model = held.model or self._model
     _refuse_what_does_not_fit(held, spec, model)
     attack = self._eager(model, held, spec) if spec.from_art else self._graph(model, held, spec)
+    images, labels = self._images, self._labels
+    if rows is not None:
+      images, labels = images[rows], labels[rows]
     parts = [
       attack(
-        to_float(self._images[rows]),
-        tf.constant(self._labels[rows]),
-        keys.fold(self._key, keys.EVALUATION, held.stream, rows.start),
+        to_float(images[batch]),
+        tf.constant(labels[batch]),
+        keys.fold(self._key, keys.EVALUATION, held.stream, batch.start),
       )
-      for rows in self.batches()
+      for batch in _batches(len(images), self._batch_size)
     ]
     images = np.concatenate([part.images.numpy() for part in parts])
     if held.access == "gradients" or parts[0].queries is None:
       return images, None
     return images, np.concatenate([part.queries.numpy() for part in parts])
-
-  def batches(self) -> list[slice]:
-    """Rows of the images, batch by batch."""
-    starts = range(0, len(self._images), self._batch_size)
-    return [slice(start, start + self._batch_size) for start in starts]
 
   def _graph(self, model, held: Holding, spec: AttackSpec) -> Callable[..., Crafted]:
     """One graph per kind of attack and model; eps, step and steps are arguments of it."""
@@ -126,6 +128,10 @@ class Crafter:
     else:
       models = _models(model, _stacked(held.models), False, held.redraw, held.draws)
     return lambda x, y, key: craft_counted(models, x, y, spec, key, access=held.access)
+
+
+def _batches(count: int, size: int) -> list[slice]:
+  return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _models(model: FunctionalModel, weights, single: bool, redraw: Redraw | None, draws: int):

@@ -5,7 +5,7 @@ trials image by image, and so is what all of them get together.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff.attackers.attacker import Attacker
@@ -30,6 +30,17 @@ class Trial:
   settings: Mapping[str, Any]
   attacker: str = "own_copy"
   step: float = 0.0
+
+  @property
+  def loss(self) -> str:
+    """What it climbs."""
+    return self.settings.get("loss", "cross_entropy")
+
+  @property
+  def kind(self) -> tuple:
+    """Equal for trials that differ in their loss alone."""
+    settings = {name: value for name, value in self.settings.items() if name != "loss"}
+    return self.attacker, self.step, repr(sorted(settings.items()))
 
   def spec(self, eps: float, labels: str = "true") -> AttackSpec:
     """The attack at a size.
@@ -66,6 +77,27 @@ class Suite:
   def possible(self, attackers: Sequence[str] | Mapping[str, Attacker]) -> tuple[Trial, ...]:
     """The trials of attackers that there are."""
     return tuple(trial for trial in self.trials if trial.attacker in attackers)
+
+  def of_classes(self, num_classes: int, ensembles: Collection[str] = ()) -> "Suite":
+    """The suite without trials that do the same as another one of it.
+
+    Cross-entropy of two classes is an increasing function of the margin, and DLR is the margin: the
+    gradients through one model point the same way, and all steps here depend on that alone. Where
+    cross-entropy goes flat in float32 it is the margin that still climbs, so that this one stays.
+
+    Args:
+      num_classes: Of the task.
+      ensembles: Attackers who climb the mean loss of several models, where the losses differ.
+    """
+    if num_classes != 2:
+      return self
+    kinds = {trial.kind for trial in self.trials if trial.loss != "cross_entropy"}
+    kept = tuple(
+      trial
+      for trial in self.trials
+      if trial.loss != "cross_entropy" or trial.attacker in ensembles or trial.kind not in kinds
+    )
+    return dataclasses.replace(self, trials=kept)
 
 
 def gradients(spec: AttackSpec) -> float:

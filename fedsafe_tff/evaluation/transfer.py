@@ -6,6 +6,7 @@ made. *Self* is the diagonal, *avg* the mean over the clients whose copies it do
 are never mixed.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -142,12 +143,20 @@ class Evaluator:
     """Accuracy of each client's copy on the clean images, [N]."""
     return np.array([(p == self._labels).mean() for p in self._clean])
 
-  def attack(self, spec: AttackSpec, attacker: Attacker | None = None) -> AttackResult:
+  def attack(
+    self,
+    spec: AttackSpec,
+    attacker: Attacker | None = None,
+    before: AttackResult | None = None,
+  ) -> AttackResult:
     """Runs one attack with every client as the adversary.
 
     Args:
       spec: The attack.
       attacker: Who attacks with what; None for own copies, pooled by the evaluator's colluders.
+      before: What the same attacker got at the same size before. What it gets with both is told,
+        and an image of which all victims of a holding are fooled, and wrong, is attacked no more:
+        nothing could be added to it.
 
     Raises:
       UserError: The attack or the attacker fits neither clients nor model.
@@ -155,8 +164,18 @@ class Evaluator:
     attacker = attacker or self._attacker
     attacker.check(len(self._copies))
     if isinstance(attacker, Worst):
-      return worst([self.attack(spec, each) for each in attacker.attackers], attacker.name)
-    after, queries = self._predictions_under_attack(spec, attacker)
+      each = [self.attack(spec, one, before) for one in attacker.attackers]
+      return worst(each, attacker.name)
+    made = self._attack(spec, attacker, before)
+    if before is None:
+      return made
+    together = worst([before, made], made.attacker)
+    return dataclasses.replace(together, spec=spec, specs=(spec,), label=made.label)
+
+  def _attack(
+    self, spec: AttackSpec, attacker: Attacker, before: AttackResult | None
+  ) -> AttackResult:
+    after, queries = self._predictions_under_attack(spec, attacker, before)
     clean = np.stack(self._clean)
     return AttackResult(
       spec=spec,
@@ -180,10 +199,19 @@ class Evaluator:
     insiders = [set(attacker.insiders(client, everyone)) for client in self._clients]
     return np.array([[client not in held for client in self._clients] for held in insiders])
 
-  def _predictions_under_attack(self, spec: AttackSpec, attacker: Attacker):
-    """Predictions on attacked images, int32 [N, N, n], and queries of the same shape or None."""
+  def _predictions_under_attack(
+    self, spec: AttackSpec, attacker: Attacker, before: AttackResult | None
+  ):
+    """Predictions on attacked images, int32 [N, N, n], and queries of the same shape or None.
+
+    Where an image was not attacked any more its prediction is that of before.
+    """
     count, place = len(self._clients), {c: i for i, c in enumerate(self._clients)}
-    after = np.empty([count, count, len(self._labels)], np.int32)
+    if before is None:
+      after = np.empty([count, count, len(self._labels)], np.int32)
+      settled = np.zeros(after.shape, bool)
+    else:
+      after, settled = before.predicted.copy(), before.flipped & ~before.right
     queries = np.zeros_like(after)
     counted = False
     known: dict[tuple, tuple] = {}
@@ -192,23 +220,25 @@ class Evaluator:
       for held in attacker.holdings(adversary, self._copies, self._key):
         draws = spec.draws or held.redraw is not None
         own = None if attacker.same_draws or not draws else adversary
-        identity = (held.identity(), own)
-        if held.victims is not None and not set(held.victims) & place.keys():
-          continue
-        if identity not in known:
-          known[identity] = self._after(held, spec, attacker)
-        predicted, asked = known[identity]
         victims = self._clients if held.victims is None else held.victims
-        for column in (place[victim] for victim in victims if victim in place):
-          after[row, column] = predicted[column]
+        columns = [place[victim] for victim in victims if victim in place]
+        rows = np.flatnonzero(~settled[row, columns].all(axis=0))
+        if not columns or not len(rows):
+          continue
+        identity = (held.identity(), own, rows.tobytes())
+        if identity not in known:
+          known[identity] = self._after(held, spec, attacker, rows)
+        predicted, asked = known[identity]
+        for column in columns:
+          after[row, column, rows] = predicted[column]
           if asked is not None:
-            queries[row, column], counted = asked, True
+            queries[row, column, rows], counted = asked, True
     return after, queries if counted else None
 
-  def _after(self, held: Holding, spec: AttackSpec, attacker: Attacker):
-    """What each copy predicts on the images of one attack, and the queries."""
+  def _after(self, held: Holding, spec: AttackSpec, attacker: Attacker, rows: np.ndarray):
+    """What each copy predicts on the images of one attack, `rows` of all, and the queries."""
     try:
-      attacked, queries = self._crafter.craft(held, spec)
+      attacked, queries = self._crafter.craft(held, spec, rows)
     except UserError as error:
       raise UserError(f"attacker {attacker.name}: {error}") from error
     # Not only for its victims: another client may hold the same models and have others.

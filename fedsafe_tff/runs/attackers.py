@@ -144,6 +144,7 @@ class Attackers:
     """
     there: dict[str, Attacker | None] = {}
     left_out = {}
+    suite = suite.of_classes(self._prepared.model.num_classes, self._models())
     for name in suite.attackers:
       one = self._all[name]
       if isinstance(one, str):
@@ -153,14 +154,17 @@ class Attackers:
       there[name] = one
     if suite.attackers == ("own_copy",) and self._config.attack_colluders > 1:
       there["own_copy"] = None  # the evaluator's own, who pools copies
-    models = {
+    labels = self._config.attack_labels
+    return trials.of_suite(suite, there, sizes, labels, self._models()), left_out
+
+  def _models(self) -> dict[str, int]:
+    """How many models attackers climb at once, of those who do."""
+    return {
       "noise_ensemble": _DRAWS,
       "colluding_ensemble": max(2, self._config.attack_colluders),
       "round_history": 1 + len(self._seen or self._history),
       "imitation": 1 + Imitation.count,
     }
-    labels = self._config.attack_labels
-    return trials.of_suite(suite, there, sizes, labels, models), left_out
 
   def masking(
     self, eps: float, log: Callable[[str], None], full: bool = False

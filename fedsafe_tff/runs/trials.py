@@ -1,4 +1,8 @@
-"""Runs attacks one by one; what was made lies on disk, and a session that is stopped goes on."""
+"""Runs attacks one by one; what was made lies on disk, and a session that is stopped goes on.
+
+Attacks of one attacker at one size are run one after the other, and each tells what the attacker
+got so far: an image that fools all its victims is attacked no more, as AutoAttack has it.
+"""
 
 import dataclasses
 import hashlib
@@ -25,6 +29,8 @@ from fedsafe_tff.evaluation.worst import worst
 from fedsafe_tff.runs import run_dir
 from fedsafe_tff.runs.report.progress import duration
 
+_TRIALS = 2  # what a kept result means: by itself (1, before), or with those before it
+
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
@@ -35,6 +41,7 @@ class Attempt:
     label: What it is called in tables.
     attacker: The attacker's name in tables; "" for that of the result.
     who: The attacker; None for the evaluator's own.
+    after: The attacks that this attacker ran at this size before, whose results are in this one's.
     models: How many models it goes through, for the time left.
   """
 
@@ -42,6 +49,7 @@ class Attempt:
   label: str
   attacker: str = ""
   who: Attacker | None = None
+  after: tuple[AttackSpec, ...] = ()
   models: int = 1
 
   @property
@@ -75,7 +83,7 @@ class Kept:
       run_dir.write_json(file, wanted)
 
   def _file(self, attempt: Attempt) -> pathlib.Path:
-    name = f"{attempt.attacker}\n{attempt.spec!r}"
+    name = "\n".join([attempt.attacker, *(repr(spec) for spec in (attempt.spec, *attempt.after))])
     return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
 
   def find(self, attempt: Attempt) -> AttackResult | None:
@@ -109,7 +117,7 @@ def identity(copies: Sequence[Sequence[np.ndarray]], rows: np.ndarray, **more: A
   known: dict[int, str] = {}
   names = [known.setdefault(id(copy), digest(copy).hex()) for copy in copies]
   images = hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()
-  return {"copies": names, "images": images, **more}
+  return {"copies": names, "images": images, "trials": _TRIALS, **more}
 
 
 def of_suite(
@@ -129,19 +137,16 @@ def of_suite(
     models: By attacker how many models it attacks through, where it is not one.
   """
   models = models or {}
-  return [
-    Attempt(
-      trial.spec(eps, labels),
-      trial.attack,
-      trial.attacker if attackers[trial.attacker] is not None else "",
-      attackers[trial.attacker],
-      models.get(trial.attacker, 1),
-    )
-    for name in suite.attackers
-    for trial in suite.possible(attackers)
-    if trial.attacker == name
-    for eps in sizes
-  ]
+  made, run = [], {}
+  for name in suite.attackers:
+    for trial in suite.possible(attackers):
+      for eps in sizes if trial.attacker == name else ():
+        spec, who = trial.spec(eps, labels), attackers[name]
+        before = run.setdefault((name, eps), ())
+        called = name if who is not None else ""
+        made.append(Attempt(spec, trial.attack, called, who, before, models.get(name, 1)))
+        run[name, eps] = (*before, spec)
+  return made
 
 
 def make(
@@ -153,15 +158,14 @@ def make(
     UserError: An attack or attacker that fits neither clients nor model.
   """
   results, seconds, spent = [], 0.0, 0.0
+  so_far: dict[tuple, AttackResult] = {}  # of each attacker, after how many attacks
   left = sum(attempt.cost for attempt in attempts if kept.find(attempt) is None)
   for number, attempt in enumerate(attempts, 1):
     result = kept.find(attempt)
     if result is None:
       started = time.monotonic()
-      if attempt.who is None:
-        result = evaluator.attack(attempt.spec)
-      else:
-        result = evaluator.attack(attempt.spec, attempt.who)
+      before = so_far.get((attempt.attacker, attempt.after)) if attempt.after else None
+      result = evaluator.attack(attempt.spec, attempt.who, before)
       result = dataclasses.replace(
         result, label=attempt.label, attacker=attempt.attacker or result.attacker
       )
@@ -169,6 +173,7 @@ def make(
       seconds, spent = seconds + time.monotonic() - started, spent + attempt.cost
       left -= attempt.cost
     results.append(result)
+    so_far[attempt.attacker, (*attempt.after, attempt.spec)] = result
     log(_line(number, len(attempts), result, seconds / spent * left if spent else None))
   return results
 

@@ -24,7 +24,8 @@ FEW = {"methods": "none,distributed_noise", "attack_eps": 0.1, "attack_images": 
 
 
 def short(suite):
-  """The first trial of some attackers, with two steps; two of the own copy."""
+  """The first trial of some attackers, with two steps; two of the own copy, which differ."""
+  suite = suite.of_classes(2)
   first = {t.attacker: t for t in reversed(suite.trials) if t.attacker in ATTACKERS}
   chosen = [*reversed(first.values()), suite.trials[1]]
   steps = (dataclasses.replace(t, settings={**t.settings, "steps": 2}) for t in chosen)
@@ -53,9 +54,9 @@ def made(tmp_path_factory):
     add, real = trials.Kept.add, Evaluator.attack
     attacked = []
 
-    def attack(self, spec, attacker=None):
+    def attack(self, spec, attacker=None, before=None):
       attacked.append((spec.name, spec.loss))
-      return real(self, spec, attacker)
+      return real(self, spec, attacker, before)
 
     def add_and_stop(self, attempt, result):
       add(self, attempt, result)

@@ -68,10 +68,10 @@ def test_colluders_attack_the_mean_of_their_copies():
     crafted = []
     craft = scored._crafter.craft
 
-    def spied(held, spec, craft=craft, crafted=crafted):
+    def spied(held, spec, rows, craft=craft, crafted=crafted):
       ((threshold,),) = held.models
       crafted.append(float(threshold))
-      return craft(held, spec)
+      return craft(held, spec, rows)
 
     scored._crafter.craft = spied
     made[count] = scored.attack(AttackSpec("fgsm", 0.15)), crafted

@@ -81,9 +81,9 @@ def test_what_was_made_of_other_sizes_stays_and_the_rest_is_made(run, one_attack
   made = []
   real = Evaluator.attack
 
-  def attacks(self, spec, attacker=None):
+  def attacks(self, spec, attacker=None, before=None):
     made.append(spec.eps)
-    return real(self, spec, attacker)
+    return real(self, spec, attacker, before)
 
   monkeypatch.setattr(Evaluator, "attack", attacks)
   attack.attack([str(run), "--attack_eps=0.1"])

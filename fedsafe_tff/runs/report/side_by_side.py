@@ -100,14 +100,14 @@ def worst_rows(evaluation: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:
 
 
 def strongest(evaluation: Mapping[str, Any], eps: float, side: str) -> str:
-  """The attack that changes most labels of a side at a size, with its attacker."""
-  rows = [r for r in evaluation.get("trials") or evaluation["results"] if r["eps"] == eps]
+  """The attacker that changes most labels of a side at a size; of one alone, the attack."""
+  rows = [r for r in evaluation["results"] if r["eps"] == eps and r.get("attacker") != "worst"]
   rows = [r for r in rows if r.get(f"asr_{side}") is not None]
   if not rows:
     return "-"
   best = max(rows, key=lambda row: row[f"asr_{side}"])
-  who = best.get("attacker", OWN_COPY)
-  return best["attack"] if who == OWN_COPY else f"{best['attack']}, {who}"
+  alone = len({row.get("attacker", OWN_COPY) for row in rows}) == 1
+  return best["attack"] if alone else best.get("attacker", OWN_COPY)
 
 
 def _common_sizes(entries: Sequence[Entry]) -> list[float]:
@@ -122,7 +122,7 @@ def _headings(sizes: Sequence[float]) -> list[str]:
     "defence", "clean accuracy, global / copies",
     *(f"{what}, eps {eps:g}" for eps in sizes for what in ("robust accuracy self / avg",
                                                           "ASR self / avg")),
-    "strongest attack", "seconds",
+    "strongest", "seconds",
   ]  # fmt: skip
 
 

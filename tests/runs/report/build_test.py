@@ -138,4 +138,4 @@ def test_later_attacks_and_warnings_stand_on_the_page(tmp_path):
   assert "Suite: strong; 7 evaluation images are attacked" in page.text
   assert "Is it masked? check passed found black_box NO a box is better" in page.text
   assert "Warning: robustness may be masked (black_box): a box is better" in page.text
-  assert page.text.count("Each attack by itself") == 1 and page.open == []
+  assert page.text.count("Attack after attack") == 1 and page.open == []
