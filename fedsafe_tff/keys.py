@@ -53,6 +53,7 @@ ATTACKER = 43
 SMOOTHING = 44
 MASKING = 45
 SAMPLED_CLIENTS = 46
+CURVES = 47
 
 
 def root(seed: int) -> tf.Tensor:

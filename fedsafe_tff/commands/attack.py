@@ -44,8 +44,8 @@ def attack(arguments: Sequence[str]) -> int:
     raise UserError(f"--clients_use={own['clients_use']}: choose received or trained")
   settings = {
     "evaluation": own["suite"],
-    "attack_eps": _sizes(own["attack_eps"]),
-    "attack_images": _count(own["attack_images"]),
+    "attack_eps": sizes_of(own["attack_eps"]),
+    "attack_images": count_of(own["attack_images"]),
   }
   if target.is_file():
     return _file(target, own, settings, rest)
@@ -64,7 +64,7 @@ def _run(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -
   from fedsafe_tff.runs.report.run_folder import RunFolder
 
   folder = RunFolder.read(target)
-  _check(settings)
+  check(settings)
   from fedsafe_tff.runs import attack as attack_lib
   from fedsafe_tff.runs.report.build import build
   from fedsafe_tff.runs.report.progress import Progress
@@ -86,7 +86,7 @@ def _file(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) 
   from fedsafe_tff.runs.flags import command_line
 
   config = command_line.parse(rest, __doc__)
-  _check(settings)
+  check(settings)
   out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
   from fedsafe_tff.runs import attack as attack_lib
   from fedsafe_tff.runs.report.progress import Progress
@@ -107,7 +107,7 @@ def _tell(title: str, out: pathlib.Path) -> None:
   print(text_of(title, evaluation, terminal=sys.stdout.isatty()))
 
 
-def _check(settings: dict) -> None:
+def check(settings: dict) -> None:
   """Refuses sizes out of range before anything is read."""
   from fedsafe_tff.runs.config import Config
 
@@ -127,7 +127,8 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
   return own, rest
 
 
-def _sizes(text: str) -> tuple[float, ...]:
+def sizes_of(text: str) -> tuple[float, ...]:
+  """Sizes that --attack_eps names."""
   from fedsafe_tff.runs.flags.define import FloatList
 
   try:
@@ -136,7 +137,8 @@ def _sizes(text: str) -> tuple[float, ...]:
     raise UserError(f"--attack_eps={text}: {error}") from None
 
 
-def _count(text: str) -> int:
+def count_of(text: str) -> int:
+  """The number that --attack_images names."""
   try:
     return int(text)
   except ValueError:
