@@ -54,6 +54,7 @@ SMOOTHING = 44
 MASKING = 45
 SAMPLED_CLIENTS = 46
 CURVES = 47
+VALIDATION = 48
 
 
 def root(seed: int) -> tf.Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs import events as events_lib
+from fedsafe_tff.runs import robust_validation
 from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.checkpoints import Checkpoints
 from fedsafe_tff.runs.config import Config
@@ -67,7 +68,9 @@ def train(
   if done:
     run_dir_lib.write_json(path / "privacy.json", noise.facts(done, config.rounds))
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
-  validation = prepared.images("validation")
+  validation, robust = prepared.images("validation"), None
+  if robust_validation.size_of(config):
+    robust = robust_validation.RobustValidation(config, prepared, scorer)
   events = events_lib.Events(path / "tensorboard")
   progress.start(config.rounds, done)
   saved = done
@@ -89,14 +92,17 @@ def train(
       names = ", ".join(map(str, left_out[:_NAMED])) + ", ..." * (left_out.size > _NAMED)
       progress.note(f"round {number}: left out, their upload is not finite: client {names}")
     row = _metrics_row(config, noise, outcome, number, left_out)
+    weights = trainer.weights(state)
     row["validation_loss"], row["validation_accuracy"] = scorer.loss_and_accuracy(
-      trainer.weights(state), *validation
+      weights, *validation
     )
     if not math.isfinite(row["validation_loss"]):
       where = "after adaptation" if row["adapted"] else "after aggregation"
       if saved < index:
         checkpoints.save(before, index)
       raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
+    if robust is not None:
+      row["robust_validation_accuracy"] = robust.accuracy(weights)
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
     run_dir_lib.write_json(path / "privacy.json", noise.facts(number, config.rounds))

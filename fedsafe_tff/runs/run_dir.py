@@ -28,6 +28,7 @@ METRICS = (
   "train_accuracy",
   "validation_loss",
   "validation_accuracy",
+  "robust_validation_accuracy",
   "learning_rate",
   "epsilon",
   "epsilon_paper",

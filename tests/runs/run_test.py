@@ -117,6 +117,16 @@ def test_defenses_differ_where_they_should_and_only_there(finished):
     assert 0.006 < spread < 0.014  # --downlink_sigma is 0.01
 
 
+def test_robust_accuracy_is_told_where_a_defence_trains_for_it(finished):
+  for name, run in finished.items():
+    rows = tiny.rows(run / "metrics.csv")
+    told = [row["robust_validation_accuracy"] for row in rows]
+    if name in ("none", "noise_only"):
+      assert set(told) == {""}
+    else:
+      assert all(0 <= float(t) <= float(r["validation_accuracy"]) for t, r in zip(told, rows))
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
   with built_once.anew():
@@ -237,11 +247,11 @@ def test_attacks_that_were_made_are_not_made_again(finished, tmp_path, monkeypat
   attacked = []
   real = Evaluator.attack
 
-  def attack(self, spec, attacker=None):
+  def attack(self, spec, attacker=None, before=None):
     attacked.append((spec.name, spec.eps))
     if len(attacked) == 2:
       os.kill(os.getpid(), signal.SIGTERM)
-    return real(self, spec, attacker)
+    return real(self, spec, attacker, before)
 
   monkeypatch.setattr(Evaluator, "attack", attack)
   words = tiny.arguments(tmp_path, **_PLAIN)

@@ -16,6 +16,8 @@ def learning_curves(run: RunFolder) -> pathlib.Path | None:
   axes = style.subplots(figure, 1, 2)[0]
   for axis, quantity in zip(axes, ("loss", "accuracy")):
     series = (("train", "clients, training"), ("validation", "global model, validation"))
+    if quantity == "accuracy" and len(run.column("robust_validation_accuracy")[0]):
+      series += (("robust_validation", "global model, attacked validation"),)
     for (part, label), color in zip(series, style.COLORS):
       rounds, values = run.column(f"{part}_{quantity}")
       axis.plot(rounds, values, color=color, label=label, marker="o", markersize=3)
