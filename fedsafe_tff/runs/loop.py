@@ -192,6 +192,7 @@ def _check_finite(
     left_out = np.flatnonzero(~np.isfinite(told).all(1))
     if left_out.size < len(clients):
       return left_out
+    raise _diverged("no client has a loss and an upload that are finite", number, path)
   # The loss is that before the last step: what this one did shows in the norm of the upload. TFF's
   # baselines tell no norm, and one loss for all clients.
   for name in ("loss", "norm") if ours else ("loss",):
@@ -204,10 +205,8 @@ def _check_finite(
 
 
 def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:
-  return Diverged(
-    f"round {number}: {what}: lower the learning rate or the noise; the last good checkpoint "
-    f"stays in {path / 'checkpoints'}"
-  )
+  kept = f"; the last good checkpoint stays in {path / 'checkpoints'}" if number > 1 else ""
+  return Diverged(f"round {number}: {what}: lower the learning rate or the noise{kept}")
 
 
 def _metrics_row(

@@ -1,4 +1,4 @@
-"""The native runtime: TFF's C++ worker behind a context that notices when it dies."""
+"""The native runtime: TFF's C++ worker behind a context that notices when it dies or hangs."""
 
 import os
 import signal
@@ -22,6 +22,7 @@ from tensorflow_federated.python.core.impl.types import placements
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runtime import context as context_lib
 from fedsafe_tff.runtime.failures import ComputationFailed, advice
+from fedsafe_tff.runtime.silence import SILENT_SECONDS, Silence
 from fedsafe_tff.runtime.worker import Worker
 
 _MAX_MESSAGE = 2_000_000_000
@@ -34,6 +35,8 @@ _CHANNEL_OPTIONS = [
 _CONNECT_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 _EXIT_SECONDS = 2.0
+# No method of the worker's: its gRPC, which has threads of its own, answers that it has none.
+_SIGN_OF_LIFE = "/fedsafe/SignOfLife"
 _BROKEN_LINK = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
 
@@ -44,7 +47,7 @@ def _compile(computation: tff.Computation) -> tff.Computation:
 
 
 class WorkerDied(UserError, RuntimeError):
-  """The worker died more often than it may; its exit and its log are named."""
+  """The worker died or hung more often than it may; its exit and its log are named."""
 
 
 class _Stub(tff.framework.RemoteExecutorGrpcStub):
@@ -97,7 +100,8 @@ class NativeRuntime:
   """Runs TFF computations in a worker of its own; a context manager.
 
   While it is open it is TFF's default context on the thread that opened it (that context is
-  thread-local). Invoke computations through `call`, which survives a death of the worker.
+  thread-local). Invoke computations through `call`, which survives a death of the worker, and a
+  hang, which becomes a death. What waits for ever inside TensorFlow is not noticed.
   """
 
   def __init__(
@@ -107,6 +111,7 @@ class NativeRuntime:
     threads: int = 0,
     max_clients: int = 0,
     restarts: int = 1,
+    silent_seconds: float = SILENT_SECONDS,
     log: Callable[[str], None] = lambda text: None,
   ):
     """Starts nothing yet.
@@ -115,7 +120,8 @@ class NativeRuntime:
       log_path: File for the worker's output.
       threads: Threads of TensorFlow in the worker; 0 means all cores.
       max_clients: Clients that run at the same time; 0 means no limit.
-      restarts: How often a worker that died is replaced.
+      restarts: How often a worker that died or hung is replaced.
+      silent_seconds: After how long without a sign of life it counts as hung, and is killed.
       log: Is told when the worker is restarted.
     """
     self._log_path = log_path
@@ -128,6 +134,8 @@ class NativeRuntime:
     self._outer: context_lib.OwnContext | None = None
     self._restarts = restarts
     self._restarts_left = restarts
+    self._silent_seconds = silent_seconds
+    self._hung = False
 
   def __enter__(self) -> "NativeRuntime":
     self._outer = context_lib.current_own_context()
@@ -154,6 +162,7 @@ class NativeRuntime:
     self._worker.kill()
 
   def _open(self) -> None:
+    self._hung = False
     self._worker = Worker(self._log_path, threads=self._threads, max_clients=self._max_clients)
     if not self._worker.alone:
       self._log(
@@ -197,13 +206,13 @@ class NativeRuntime:
     return python_executor_stacks.ResourceManagingExecutorFactory(executor_for)
 
   def call(self, computation: tff.Computation, *arguments: Any) -> Any:
-    """Invokes `computation`; if the worker dies, starts another and invokes again.
+    """Invokes `computation`; if the worker dies or hangs, starts another and invokes again.
 
     Call it from the thread that opened the runtime.
 
     Raises:
       ComputationFailed: An operation failed in the worker; nothing is repeated.
-      WorkerDied: It died more often than it may be replaced.
+      WorkerDied: It died or hung more often than it may be replaced.
       RuntimeError: The runtime is not open.
     """
     if self._channel is None:
@@ -217,29 +226,25 @@ class NativeRuntime:
             raise ComputationFailed(_message(error)) from error
           raise
         code = self._worker.exit_code()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"died (exit code {code}"
+        if code < 0:
+          how = f"died (signal {signal.Signals(-code).name}"
+        if self._hung:
+          how = f"hung (no sign of life for {self._silent_seconds:g} s, killed"
         if not self._restarts_left:
           raise WorkerDied(
-            f"the TFF worker died ({how}; restarts before: {self._restarts}): is memory "
+            f"the TFF worker {how}; restarts before: {self._restarts}): is memory "
             f"short? see {self._log_path}"
           ) from error
         self._restarts_left -= 1
-        self._log(f"the TFF worker died ({how}): starting another and repeating the call")
+        self._log(f"the TFF worker {how}): starting another and repeating the call")
         self.close()
         self._open()
 
   def _watched(self, computation: tff.Computation, arguments: tuple) -> Any:
-    """Invokes while a thread looks after the worker and breaks the channel when it dies."""
-    worker, channel = self._worker, self._channel
+    """Invokes while a thread looks after the worker and breaks the channel when it is gone."""
     done = threading.Event()
-
-    def watch():
-      while not done.wait(_POLL_SECONDS):
-        if not worker.alive():
-          channel.close()  # fails the calls under way at once
-          return
-
-    watcher = threading.Thread(target=watch, daemon=True)
+    watcher = threading.Thread(target=self._watch, args=(done,), daemon=True)
     watcher.start()
     try:
       # Installed, not left to the default: another runtime may have been opened since.
@@ -248,6 +253,29 @@ class NativeRuntime:
     finally:
       done.set()
       watcher.join()
+
+  def _watch(self, done: threading.Event) -> None:
+    worker, channel = self._worker, self._channel
+    ask = channel.unary_unary(_SIGN_OF_LIFE)
+    question: grpc.Future | None = None
+    silence = Silence(self._silent_seconds)
+    try:
+      while not done.wait(min(_POLL_SECONDS, self._silent_seconds / 4)):
+        if question is not None and question.done():
+          if question.code() is grpc.StatusCode.UNIMPLEMENTED:
+            silence.heard()
+          question = None
+        if question is None:
+          question = ask.future(b"")
+        if silence.too_long():
+          self._hung = True
+          worker.kill()
+        if not worker.alive():
+          channel.close()  # fails the calls under way at once
+          return
+    finally:
+      if question is not None:
+        question.cancel()
 
   def _worker_ended(self, error: Exception) -> bool:
     """Whether the worker is gone; one whose link broke gets a moment to become a dead process."""

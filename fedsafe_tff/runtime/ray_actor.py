@@ -39,6 +39,9 @@ class ClientActor:
       return None
     return f"{socket.gethostname()} {gpus.describe(self._device[0].name)}"
 
+  def sign_of_life(self) -> None:
+    """Answers, in a thread of its own while `run` computes."""
+
   def run(
     self,
     key: Hashable,

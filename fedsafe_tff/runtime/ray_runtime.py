@@ -2,7 +2,8 @@
 
 The cluster is one that runs already, or is started on this machine and ended with the runtime. An
 actor does the work of one client at a time, with the CPUs and GPUs asked for. One that dies, or
-whose machine does, costs its client another try on another actor.
+whose machine does, costs its client another try on another actor; so does one that hangs, which is
+told by the signs of life that it no longer gives, and killed.
 """
 
 import collections
@@ -25,6 +26,7 @@ from fedsafe_tff.runtime import gpus, values
 from fedsafe_tff.runtime.failures import ComputationFailed, one_line
 from fedsafe_tff.runtime.in_process import ClientTask, InProcessRuntime
 from fedsafe_tff.runtime.ray_actor import ClientActor
+from fedsafe_tff.runtime.silence import SILENT_SECONDS, Silence
 
 _TRIES = 3
 _CONNECT_SECONDS = 20.0
@@ -32,6 +34,7 @@ _START_SECONDS = 180.0
 _POLL_SECONDS = 1.0
 # Clients per actor that run, wait to run or wait to be added up.
 _PER_ACTOR = 2
+_ALIVE = "alive"  # the actor's threads that give signs of life
 
 
 def _import_ray():
@@ -60,6 +63,7 @@ class RayRuntime(InProcessRuntime):
     address: str = "",
     cpus_per_client: int = 1,
     gpus_per_client: float = 0.0,
+    silent_seconds: float = SILENT_SECONDS,
     log: Callable[[str], None] = lambda text: None,
   ):
     """Starts nothing yet.
@@ -68,6 +72,7 @@ class RayRuntime(InProcessRuntime):
       address: The cluster, as `ray.init` takes it; empty starts one on this machine.
       cpus_per_client: CPUs of an actor, and its threads of TensorFlow.
       gpus_per_client: GPUs of an actor; below 1, actors share one.
+      silent_seconds: After how long without a sign of life a busy actor counts as hung.
       log: Is told about lost actors.
     """
     super().__init__(log)
@@ -79,6 +84,10 @@ class RayRuntime(InProcessRuntime):
     self._idle: list[Any] = []
     self._starting: dict[Any, tuple[Any, float]] = {}  # by the reference of its first answer
     self._busy: dict[Any, tuple[int, Any]] = {}  # client and actor by the result's reference
+    self._silent_seconds = silent_seconds
+    # Of busy actors, by the result's reference: the question under way, and how long it has been.
+    self._asked: dict[Any, tuple[Any, Silence]] = {}
+    self._hung: set[Any] = set()  # references of results that won't come
     self._failed_starts = 0
     self._parts: dict[int, Any] = {}
 
@@ -102,7 +111,7 @@ class RayRuntime(InProcessRuntime):
     tf.config.set_soft_device_placement(True)
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     self._server_device = devices[0].name
-    self._actor_class = self._ray.remote(ClientActor).options(
+    self._actor_class = self._ray.remote(concurrency_groups={_ALIVE: 1})(ClientActor).options(
       num_cpus=self._cpus,
       num_gpus=self._gpus,
       max_restarts=0,
@@ -164,7 +173,7 @@ class RayRuntime(InProcessRuntime):
     actors = [actor for actor, _ in self._starting.values()]
     for actor in [*self._idle, *actors, *(actor for _, actor in self._busy.values())]:
       self._end(actor)
-    self._idle, self._starting, self._busy = [], {}, {}
+    self._idle, self._starting, self._busy, self._asked = [], {}, {}, {}
     self._parts.clear()
     if self._ours:
       self._ray.shutdown()
@@ -199,11 +208,14 @@ class RayRuntime(InProcessRuntime):
           self._busy[reference] = (index, actor)
         for reference in self._finished():
           index, actor = self._busy.pop(reference)
+          self._asked.pop(reference, None)
           try:
             trouble, result = self._ray.get(reference)
           except self._ray.exceptions.RayError as error:
             losses[index] += 1
-            self._lost(actor, f"{task.names[index]}, stage {task.part.name}", losses[index], error)
+            how = "hung" if reference in self._hung else "died"
+            what = f"{task.names[index]}, stage {task.part.name}"
+            self._lost(actor, how, what, losses[index], error)
             heapq.heappush(waiting, index)
             continue
           self._idle.append(actor)
@@ -215,7 +227,7 @@ class RayRuntime(InProcessRuntime):
     finally:
       for _, actor in self._busy.values():  # after an error they have work that nobody wants
         self._end(actor)
-      self._busy = {}
+      self._busy, self._asked, self._hung = {}, {}, set()
 
   def _start_actors(self, clients: int) -> None:
     """Asks for as many actors as there is room and work for."""
@@ -235,6 +247,7 @@ class RayRuntime(InProcessRuntime):
         f"the Ray cluster has no room for an actor with {self._cpus} CPU and {self._gpus:g} GPU"
       )
     ready, _ = self._ray.wait(references, timeout=_POLL_SECONDS)
+    self._end_hung()
     finished = []
     for reference in ready:
       if reference in self._busy:
@@ -249,6 +262,25 @@ class RayRuntime(InProcessRuntime):
           f"work? `ray status` tells; each needs {self._cpus} CPU and {self._gpus:g} GPU"
         )
     return finished
+
+  def _end_hung(self) -> None:
+    """Asks busy actors for signs of life; those that have been silent too long are killed.
+
+    Their results' references then fail as those of dead actors do.
+    """
+    for reference, (_, actor) in self._busy.items():
+      if reference in self._hung:
+        continue
+      question, silence = self._asked.get(reference, (None, Silence(self._silent_seconds)))
+      if question is not None and self._ray.wait([question], timeout=0)[0]:
+        silence.heard()
+        question = None
+      if question is None:
+        question = actor.sign_of_life.options(concurrency_group=_ALIVE).remote()
+      self._asked[reference] = (question, silence)
+      if silence.too_long():
+        self._hung.add(reference)
+        self._end(actor)
 
   def _welcome(self, reference: Any) -> None:
     actor, _ = self._starting.pop(reference)
@@ -271,14 +303,16 @@ class RayRuntime(InProcessRuntime):
       )
     self._idle.append(actor)
 
-  def _lost(self, actor: Any, what: str, losses: int, error: Exception) -> None:
+  def _lost(self, actor: Any, how: str, what: str, losses: int, error: Exception) -> None:
     self._end(actor)
     said = one_line(error).partition(". ")[0][:200]
+    if how == "hung":
+      said = f"no sign of life for {self._silent_seconds:g} s, killed"
     if losses > _TRIES:
       raise ActorsLost(
         f"{what}: lost with its actor {losses} times ({said}): is memory short on the cluster?"
       ) from error
-    self._log(f"{what}: its Ray actor died ({said}): trying on another one")
+    self._log(f"{what}: its Ray actor {how} ({said}): trying on another one")
 
 
 def open_dashboard(url: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -35,6 +36,17 @@ def stored(tmp_path_factory):
 @pytest.fixture
 def folder(stored, tmp_path):
   return shutil.copytree(stored, tmp_path / "checkpoints")
+
+
+def test_saving_and_reading_start_no_thread(tmp_path, monkeypatch):
+  # One per checkpoint let the memory grow: its arena of malloc's and what TensorFlow keeps for it.
+  started, start = [], threading.Thread.start
+  monkeypatch.setattr(threading.Thread, "start", lambda one: (started.append(one), start(one)))
+  checkpoints = store(tmp_path / "checkpoints", 1, 2, 3, 4, keep=2)
+  found, number = checkpoints.newest(START)
+  assert number == 4 and found["round"] == 4
+  assert list(checkpoints.earlier(START, 4)) == [3]
+  assert started == []
 
 
 @pytest.mark.parametrize("name", ["a[b]", "*", "what?", "[1-3]", "back\\slash", "ü 'x'"])

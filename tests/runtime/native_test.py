@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import psutil
@@ -33,7 +34,11 @@ def total(values):
 
 
 def _kill_during_a_call(runtime: NativeRuntime) -> int:
-  timer = threading.Timer(0.7, runtime.kill_worker)
+  return _during_a_call(runtime, runtime.kill_worker)
+
+
+def _during_a_call(runtime: NativeRuntime, act) -> int:
+  timer = threading.Timer(0.7, act)
   timer.start()
   try:
     return runtime.call(slow_increment, 1)
@@ -70,6 +75,26 @@ def test_a_killed_worker_is_replaced_once_and_then_named(tmp_path):
     assert len(said) == 1
   assert not psutil.pid_exists(first)
   assert not psutil.pid_exists(second)
+
+
+def test_a_worker_that_hangs_is_replaced_as_a_dead_one_and_a_long_call_is_no_hang(tmp_path):
+  said = []
+  with NativeRuntime(
+    tmp_path / "worker.log", threads=1, silent_seconds=1.5, log=said.append
+  ) as runtime:
+    first = psutil.Process(runtime.worker_pid)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 4.0:  # one call takes as long, or several
+      assert runtime.call(slow_increment, 1) == 2
+    assert said == []
+    assert runtime.worker_pid == first.pid
+    assert _during_a_call(runtime, first.suspend) == 2  # SIGSTOP
+    assert len(said) == 1
+    assert "hung (no sign of life for 1.5 s, killed): starting another" in said[0]
+    assert not first.is_running()
+    psutil.Process(runtime.worker_pid).suspend()  # between calls
+    with pytest.raises(WorkerDied, match="hung .no sign of life for 1.5 s, killed; restarts"):
+      runtime.call(increment, 1)
 
 
 def test_a_worker_that_died_between_calls_is_replaced(tmp_path):

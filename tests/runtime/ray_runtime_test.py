@@ -148,6 +148,26 @@ def test_a_machine_lost_in_mid_round_costs_nothing_but_time(cluster):
     assert len(ray.devices) == 1
 
 
+@pytest.mark.slow
+def test_an_actor_that_hangs_counts_as_dead_and_a_long_round_is_no_hang(cluster, monkeypatch):
+  said = []
+  with RayRuntime(address=cluster.address, silent_seconds=1.5, log=said.append) as ray:
+    total = _total(slow)
+    assert ray.call(total, {"round": 0}, [0, 1, 2])[1] == 3
+    connected = len(said)
+    hanging = _actors()[0]
+    hanging.suspend()  # SIGSTOP
+    assert ray.call(total, {"round": 1}, list(range(4)))[1] == 6
+    (line,) = said[connected:]
+    assert "round 2, stage work: its Ray actor hung (no sign of life for 1.5 s, killed)" in line
+    assert _left([hanging]) == []
+    monkeypatch.setattr(ray_runtime, "_TRIES", 0)
+    for actor in _actors():
+      actor.suspend()
+    with pytest.raises(ActorsLost, match="client 5, round 8, stage work.*1 times .no sign of life"):
+      ray.call(total, {"round": 7}, [5])
+
+
 def test_a_client_that_is_lost_too_often_is_named(cluster, monkeypatch):
   monkeypatch.setattr(ray_runtime, "_TRIES", 1)
   killed = 0

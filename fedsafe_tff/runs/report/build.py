@@ -78,7 +78,11 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
     run=run,
     headings=[heading for _, heading in table.COLUMNS],
     trivial_legend=table.trivial_legend(run.evaluation),
-    warnings=[*map(_damaged, damaged or ()), *warnings.warnings(run.evaluation)],
+    warnings=[
+      *map(_damaged, damaged or ()),
+      *warnings.left_out(run.metrics, run.clients),
+      *warnings.warnings(run.evaluation),
+    ],
     evaluated=_attacks("Attacks", run.evaluation),
     again=[_attacks(f"Evaluated again: {name}", found) for name, found in run.again.items()],
     pictures=pictures,

@@ -1,9 +1,12 @@
 """What a reader of a run's numbers must be warned of, line by line."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff.evaluation.definitions import COLLAPSED, has_collapsed
+
+_NAMED = 10
 
 
 def warnings(evaluation: Mapping[str, Any]) -> list[str]:
@@ -35,6 +38,32 @@ def collapsed(evaluation: Mapping[str, Any]) -> list[str]:
     f"collapsed: clean accuracy of {who}{', ...' if len(bad) > 4 else ''} is at most {COLLAPSED} "
     f"above the majority class ({majority:.3f}): such a model resists attacks because it hardly "
     "looks at the image"
+  ]
+
+
+def left_out(
+  metrics: Sequence[Mapping[str, Any]], clients: Sequence[Mapping[str, Any]]
+) -> list[str]:
+  """That means of rounds lack clients whose upload was not finite, and whose.
+
+  Args:
+    metrics: Rows of `metrics.csv`.
+    clients: Rows of `clients.csv`, in which what was not finite is None.
+  """
+  rounds = {row.get("round") for row in metrics if row.get("left_out")}
+  if not rounds:
+    return []
+  whose = collections.Counter(
+    int(row["client"])
+    for row in clients
+    if row.get("round") in rounds
+    and isinstance(row.get("client"), float)
+    and None in (row.get("loss"), row.get("norm"))
+  )
+  named = [f"client {client} ({whose[client]})" for client in sorted(whose)[:_NAMED]]
+  return [
+    f"left out: in {len(rounds)} of {len(metrics)} rounds the mean lacks clients whose upload was "
+    f"not finite, by number of rounds: {', '.join(named)}{', ...' * (len(whose) > _NAMED)}"
   ]
 
 
