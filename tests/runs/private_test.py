@@ -211,3 +211,17 @@ def test_a_run_begins_with_another_runs_weights(stopped_and_whole, tmp_path):
   for mine, theirs in zip(after.frozen, stored.frozen, strict=True):
     np.testing.assert_array_equal(mine, theirs)
   assert tiny.read_json(made / "manifest.json")["init_hash"]
+
+
+@pytest.mark.slow
+def test_distributed_noise_runs_and_states_no_epsilon(tmp_path):
+  """TFF's description of this process is deeper than protobuf reads by default."""
+  made = run.run(
+    tiny.config(
+      tmp_path, privacy="distributed", noise_multiplier=0.2, clip_norm=1.0, upload="update",
+      defense="server_adversarial_training", rounds=1, runtime="device",
+    )
+  )
+  assert "finished" in tiny.read_json(made / "manifest.json")
+  now = tiny.read_json(made / "privacy.json")["now"]
+  assert (now["mechanism"], now["guarantees"], now["compositions"]) == ("distributed", False, 1)
