@@ -234,10 +234,12 @@ def dp_sgd_releases(
       With shuffled epochs in the place of Poisson sampling a record is in one batch an epoch: give
       the number of epochs and a rate of 1, for shuffling amplifies nothing here.
     sampling_rate: Of Poisson sampling.
-    microbatch: Units clipped as one: one more or less then changes a clipped mean by up to 2C.
+    microbatch: Units clipped as one: one more or less then changes a clipped mean by up to 2C, and
+      turns a unit that was counted as unclipped into one that is not, or the other way.
     count_multiplier: `AdaptiveClip.noise_multiplier`; infinite without adaptive clipping.
   """
-  z = noise_multiplier / (2.0 if microbatch > 1 else 1.0)
+  twice = 2.0 if microbatch > 1 else 1.0
+  z = noise_multiplier / twice
   if not math.isinf(count_multiplier):
-    z = joint_multiplier(z, count_multiplier)
+    z = joint_multiplier(z, count_multiplier / twice)
   return [Release(z, steps, sampling_rate)]

@@ -105,7 +105,9 @@ def _gradient(run: LoadedRun) -> tuple[DpSgd, float, float]:
   """The run's local gradient, its sampling rate, and the norm that an attacker presumes."""
   mechanism = _mechanism(run)
   if mechanism is not None:
-    return mechanism.gradient, mechanism.sampling_rate, run.config.clip_norm
+    # A norm that adapts begins at this one: what the watched steps show is shown of it as well.
+    gradient = dataclasses.replace(mechanism.gradient, adaptive=None)
+    return gradient, mechanism.sampling_rate, run.config.clip_norm
   config = run.config
   robust = config.trains_robustly
   plain = DpSgd(

@@ -49,6 +49,8 @@ def mechanism(
       group=max(1, largest_patient),
       batch_size=config.batch_size,
       local_steps=poisson_steps(config, client_images),
+      microbatch=config.batch_size // config.dp_microbatches if config.dp_microbatches else 1,
+      adaptive_clip=config.dp_clip == "adaptive",
       exposures=config.exposures,
       attack_eps=config.local_attack_eps if local else 0.0,
       attack_steps=config.local_attack_steps if local else 0,

@@ -67,10 +67,48 @@ def test_a_patient_costs_more_than_an_image_and_must_be_known():
   ({"uplink_sigma": 0.1}, "leave out --uplink_sigma"),
   ({"aggregator": "central_dp", "upload": "update"}, "--aggregator=mean"),
   ({"privacy": "central"}, "add --upload=update"),
+  ({"dp_microbatches": 3}, "--dp_microbatches=3 must divide --batch_size=8"),
+  ({"dp_microbatches": 16}, "--dp_microbatches=16 must divide --batch_size=8"),
+  ({"dp_clip": "moving"}, "--dp_clip=moving is unknown"),
 ])
 def test_what_does_not_go_together_is_told(changes, told):
   with pytest.raises(UserError, match=told):
     Config(**DP_SGD | changes)
+
+
+def test_a_clip_that_adapts_and_microbatches_are_counted_and_stated():
+  changes = {"target_epsilon": 0.0, "noise_multiplier": 2.0, "dp_clip": "adaptive"}
+  config = Config(**DP_SGD | changes)
+  plain = Noise.from_config(dataclasses.replace(config, dp_clip="fixed"), 40)
+  adaptive = Noise.from_config(config, 40)
+  assert adaptive.mechanism.gradient.adaptive.initial == 1.0
+  assert adaptive.epsilon(10) > 1.01 * plain.epsilon(10)
+  both = Noise.from_config(dataclasses.replace(config, dp_microbatches=4), 40)
+  assert both.mechanism.gradient.microbatch == 2 and both.mechanism.gradient.expected_units == 4
+  assert both.epsilon(10) > 2 * adaptive.epsilon(10)
+  now = PrivacyStatement.from_json(both.facts(10, 10)["now"])
+  assert (now.clip, now.microbatch) == ("adaptive", 2)
+  said = " ".join(both.statement(10))
+  assert "the mean of 2 images" in said and "follows a quantile" in said
+  assert "Clipping" not in " ".join(plain.statement(10))
+
+
+@pytest.mark.parametrize("changes, told", [
+  ({"privacy": "tree", "upload": "update", "dp_clip": "adaptive"}, "--dp_clip has no effect"),
+  ({"privacy": "output", "dp_microbatches": 2}, "--dp_microbatches has no effect"),
+  ({"dp_microbatches": -1}, "--dp_microbatches=-1 is out of range"),
+])
+def test_clipping_flags_that_do_nothing_are_refused(changes, told, tmp_path):
+  with pytest.raises(UserError, match=told):
+    tiny.config(tmp_path, **DP_SGD | {"defense": "server_adversarial_training"} | changes)
+
+
+def test_more_noise_than_a_central_clip_that_adapts_can_have_is_told():
+  config = Config(
+    privacy="central", clip_norm=1.0, noise_multiplier=0.5, upload="update", dp_clip="adaptive"
+  )
+  with pytest.raises(UserError, match="below a tenth"):
+    Noise.from_config(config, 40)
 
 
 def test_batches_larger_than_a_client_are_told():
@@ -151,7 +189,8 @@ def stopped_and_whole(tmp_path_factory):
   folder = tmp_path_factory.mktemp("private")
   flags = DP_SGD | {
     "target_epsilon": 0.0, "noise_multiplier": 1.0, "rounds": 6, "noise_seed": 3,
-    "defense": "server_adversarial_training", "runtime": "device",
+    "defense": "server_adversarial_training", "runtime": "device", "dp_clip": "adaptive",
+    "dp_microbatches": 4,
   }
   del flags["batch_size"]
   cost = Noise.from_config(tiny.config(folder, **flags), 26, client_images=(26, 26, 26)).epsilon
@@ -225,3 +264,19 @@ def test_distributed_noise_runs_and_states_no_epsilon(tmp_path):
   assert "finished" in tiny.read_json(made / "manifest.json")
   now = tiny.read_json(made / "privacy.json")["now"]
   assert (now["mechanism"], now["guarantees"], now["compositions"]) == ("distributed", False, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime_name", ["native", "ray"])
+def test_all_runtimes_clip_and_deal_alike(runtime_name, tmp_path):
+  flags = DP_SGD | {
+    "target_epsilon": 0.0, "noise_multiplier": 1.0, "rounds": 1, "noise_seed": 3,
+    "dp_clip": "adaptive", "dp_microbatches": 4, "defense": "server_adversarial_training",
+  }
+  del flags["batch_size"]
+  left, right = (
+    tiny.models(run.run(tiny.config(tmp_path, **flags, runtime=name, run_dir=tmp_path / name)))
+    for name in ("device", runtime_name)
+  )
+  for name, value in left.items():
+    np.testing.assert_allclose(value, right[name], atol=1e-5)
