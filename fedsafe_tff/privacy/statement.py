@@ -26,9 +26,10 @@ CLIPS = {
   "fixed": "to a norm that stays",
   "adaptive": "to a norm that follows a quantile; what it is told has noise, which is counted too",
 }
+SERVERS_IMAGES = "the server's own images"
 _NOT_COVERED = (
   "numbers that clients report (loss, accuracy, norms, number of images)",
-  "the server's own images",
+  SERVERS_IMAGES,
   "an observer who knows or guesses the seed of the noise, or who uses its rounding",
 )
 

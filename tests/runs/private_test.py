@@ -15,10 +15,13 @@ from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.privacy.accountant import Release, account
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
 from fedsafe_tff.privacy.dp_sgd.sampling import PoissonFeed
+from fedsafe_tff.privacy.mechanisms.registry import MECHANISMS
 from fedsafe_tff.privacy.statement import PrivacyStatement
 from fedsafe_tff.runs import loop, private, run, saved_models, warm_start
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
+from fedsafe_tff.runs.report import privacy_section
+from fedsafe_tff.runs.report.run_folder import RunFolder
 from tests import small
 from tests.runs import tiny
 
@@ -130,6 +133,31 @@ def test_without_a_mechanism_nothing_is_guaranteed():
   for settings in ({}, {"uplink_sigma": 0.5}, {"defense": "noise_only"}):
     made = Noise.from_config(Config(**settings), 40).facts(3, 3)["now"]
     assert made["guarantees"] is False and made["epsilon"] is None
+
+
+@pytest.mark.parametrize("name", [name for name in MECHANISMS if name != "distributed"])
+@pytest.mark.parametrize("defense, adapts", [
+  ("none", False), ("local_adversarial_training", False), ("server_adversarial_training", True),
+  ("distributed_noise", True), ("combined", True), ("local+adaptation", True),
+])
+def test_images_that_adaptation_trains_on_are_not_covered(name, defense, adapts, tmp_path):
+  config = Config(
+    privacy=name, clip_norm=1.0, noise_multiplier=4.0, batch_size=8, defense=defense, rounds=2,
+    upload="update",
+  )
+  assert (config.adapts or config.heals_copies) == adapts
+  noise = Noise.from_config(config, 40)
+  facts, told = noise.facts(2, 2), " ".join(noise.statement(2))
+  page = privacy_section.section(
+    RunFolder(tmp_path, {}, {}, [], [], {}, {}, [], {}, privacy=facts)
+  )["facts"]
+  for where in (
+    "; ".join(facts["now"]["not_covered"]), "; ".join(facts["planned"]["not_covered"]), told,
+    dict(page)["not protected"],
+  ):
+    assert "the server's own images" in where
+    assert ("on which adaptation trains without clipping or noise" in where) == adapts
+  assert "no privacy statement can be made" not in told
 
 
 def test_rounds_within_an_epsilon():
