@@ -45,6 +45,7 @@ WORST_CASE = 14
 POISSON = 31
 GRADIENT_NOISE = 32
 CLIP_NOISE = 33
+MICROBATCH = 34
 # Of attacks and of what judges them.
 ATTACK_STEP = 40
 MODEL_DRAW = 41

@@ -11,7 +11,9 @@ import math
 from collections.abc import Sequence
 
 import dp_accounting
-from dp_accounting import pld, rdp
+import numpy as np
+from dp_accounting import rdp
+from dp_accounting.pld import privacy_loss_distribution
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy.accounting import gaussian_epsilon
@@ -153,10 +155,11 @@ def _merged(releases) -> tuple[Release, ...]:
 
 
 def _event(release: Release) -> dp_accounting.DpEvent:
+  """One of them."""
   event = dp_accounting.GaussianDpEvent(release.noise_multiplier)
   if release.sampling_rate < 1.0:
     event = dp_accounting.PoissonSampledDpEvent(release.sampling_rate, event)
-  return dp_accounting.SelfComposedDpEvent(event, release.count)
+  return event
 
 
 @functools.lru_cache(maxsize=4096)
@@ -168,31 +171,60 @@ def _account(releases: tuple[Release, ...], delta: float, by: str) -> Accounted:
   one = len(releases) == 1 and releases[0].sampling_rate == 1.0 and releases[0].gaussian
   if one and by != "RDP":
     return Accounted(gaussian_epsilon(releases[0].noise_multiplier, 1, delta), "exact")
-  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(delta))
+  rough = _renyi(releases, _FEW_ORDERS, delta)
   if by == "rough":
     return Accounted(rough, "RDP")
   if by == "RDP" or rough > _PLD_UP_TO or not all(r.gaussian for r in releases):
-    return Accounted(float(_renyi(releases, _ORDERS).get_epsilon(delta)), "RDP")
-  exact = float(_pld(releases).get_epsilon(delta))
+    return Accounted(_renyi(releases, _ORDERS, delta), "RDP")
+  exact = float(_pld(releases).get_epsilon_for_delta(delta))
   return Accounted(exact, "PLD") if exact <= rough else Accounted(rough, "RDP")
 
 
 @functools.lru_cache(maxsize=256)
-def _renyi(releases: tuple[Release, ...], orders: tuple[float, ...]) -> rdp.RdpAccountant:
+def _one_renyi(event: dp_accounting.DpEvent, orders: tuple[float, ...]) -> np.ndarray:
+  """Renyi divergences of one release: those of many are so many times as large."""
   accountant = rdp.RdpAccountant(orders=orders)
-  for release in releases:
-    accountant.compose(_event(release))
-  return accountant
+  accountant.compose(event)
+  return accountant._rdp  # all that it has learnt, which it hands out in no other way
+
+
+def _renyi(releases: tuple[Release, ...], orders: tuple[float, ...], delta: float) -> float:
+  """Epsilon by Renyi DP."""
+  total = sum(r.count * _one_renyi(_event(r), orders) for r in releases)
+  return float(rdp.rdp_privacy_accountant.compute_epsilon(orders, total, delta)[0])
 
 
 @functools.lru_cache(maxsize=64)
-def _pld(releases: tuple[Release, ...]) -> pld.PLDAccountant:
-  rough = float(_renyi(releases, _FEW_ORDERS).get_epsilon(1e-6))
+def _one_pld(
+  noise_multiplier: float, sampling_rate: float, interval: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+  """Distribution of the privacy loss of one release, which takes longer than to compose many."""
+  return privacy_loss_distribution.from_gaussian_mechanism(
+    standard_deviation=noise_multiplier,
+    value_discretization_interval=interval,
+    sampling_prob=sampling_rate,
+  )
+
+
+@functools.lru_cache(maxsize=64)
+def _pld(releases: tuple[Release, ...]) -> privacy_loss_distribution.PrivacyLossDistribution:
+  """Distribution of the privacy loss of all releases.
+
+  What one release has is remembered from round to round; for that the points lie on one of a few
+  grids, the next finer one.
+  """
+  rough = _renyi(releases, _FEW_ORDERS, 1e-6)
   interval = max(1e-4, rough / _PLD_POINTS)
-  accountant = pld.PLDAccountant(value_discretization_interval=interval)
+  interval = 1e-4 * 2.0 ** (math.floor(8 * math.log2(interval / 1e-4) + 1e-9) / 8)
+  total = privacy_loss_distribution.identity(value_discretization_interval=interval)
   for release in releases:
-    accountant.compose(_event(release))
-  return accountant
+    if release.sampling_rate < 1.0:
+      one = _one_pld(release.noise_multiplier, release.sampling_rate, interval)
+      total = total.compose(one.self_compose(release.count))
+    else:  # so many are one of less noise
+      together = release.noise_multiplier / math.sqrt(release.count)
+      total = total.compose(_one_pld(together, 1.0, interval))
+  return total
 
 
 def _chain(releases: tuple[Release, ...], delta: float, by: str, length: int) -> Accounted:
@@ -234,10 +266,12 @@ def dp_sgd_releases(
       With shuffled epochs in the place of Poisson sampling a record is in one batch an epoch: give
       the number of epochs and a rate of 1, for shuffling amplifies nothing here.
     sampling_rate: Of Poisson sampling.
-    microbatch: Units clipped as one: one more or less then changes a clipped mean by up to 2C.
+    microbatch: Units clipped as one: one more or less then changes a clipped mean by up to 2C, and
+      turns a unit that was counted as unclipped into one that is not, or the other way.
     count_multiplier: `AdaptiveClip.noise_multiplier`; infinite without adaptive clipping.
   """
-  z = noise_multiplier / (2.0 if microbatch > 1 else 1.0)
+  twice = 2.0 if microbatch > 1 else 1.0
+  z = noise_multiplier / twice
   if not math.isinf(count_multiplier):
-    z = joint_multiplier(z, count_multiplier)
+    z = joint_multiplier(z, count_multiplier / twice)
   return [Release(z, steps, sampling_rate)]

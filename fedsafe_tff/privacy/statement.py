@@ -22,9 +22,14 @@ SAMPLING = {
   "poisson": "each joins each batch by a coin of its own",
   "shuffled": "epochs in a shuffled order; no amplification is claimed",
 }
+CLIPS = {
+  "fixed": "to a norm that stays",
+  "adaptive": "to a norm that follows a quantile; what it is told has noise, which is counted too",
+}
+SERVERS_IMAGES = "the server's own images"
 _NOT_COVERED = (
   "numbers that clients report (loss, accuracy, norms, number of images)",
-  "the server's own images",
+  SERVERS_IMAGES,
   "an observer who knows or guesses the seed of the noise, or who uses its rounding",
 )
 
@@ -47,6 +52,9 @@ class PrivacyStatement:
     by: Accountant: "exact", "PLD", "RDP" or "none".
     noise_multiplier: Noise over sensitivity, of a release.
     group: Images of a patient that are counted with, at level "patient".
+    clip: "fixed", or "adaptive" where the clipping norm follows a quantile that has noise of its
+      own, which epsilon counts.
+    microbatch: Images that are clipped as one, in expectation.
     nominal_epsilon: What the paper's formula calls the same noise; None where it has none.
     not_covered: What it says nothing about.
     warnings: What a reader must know besides.
@@ -68,12 +76,15 @@ class PrivacyStatement:
   by: str = "none"
   noise_multiplier: float = 0.0
   group: int = 1
+  clip: str = "fixed"
+  microbatch: int = 1
   nominal_epsilon: float | None = None
   not_covered: tuple[str, ...] = _NOT_COVERED
   warnings: tuple[str, ...] = ()
 
   def __post_init__(self):
-    for name, known in (("level", LEVELS), ("observer", OBSERVERS), ("sampling", SAMPLING)):
+    sets = {"level": LEVELS, "observer": OBSERVERS, "sampling": SAMPLING, "clip": CLIPS}
+    for name, known in sets.items():
       value = getattr(self, name)
       if value not in known:
         raise UserError(f"{name} {value!r} of a privacy statement: choose {', '.join(known)}")
@@ -110,6 +121,7 @@ class PrivacyStatement:
         f"Sampling: {SAMPLING[self.sampling]}"
         + (f", at rate {self.sampling_rate:.4g}" if self.sampling_rate < 1.0 else "")
         + f". Accounting: {self.by}.",
+        *self._clipping(),
         f"Not covered: {'; '.join(self.not_covered)}.",
       ]
     if self.nominal_epsilon is not None:
@@ -118,6 +130,12 @@ class PrivacyStatement:
         f"{self.nominal_epsilon:.4g}; its sensitivity 2C/m is not proved."
       )
     return lines + [f"Warning: {warning}" for warning in self.warnings]
+
+  def _clipping(self) -> list[str]:
+    if self.clip == "fixed" and self.microbatch == 1:
+      return []
+    units = f" as the mean of {self.microbatch} images, in expectation," * (self.microbatch > 1)
+    return [f"Clipping:{units} {CLIPS[self.clip]}."]
 
   def to_json(self) -> dict[str, Any]:
     """For `privacy.json`; an infinite epsilon becomes null, which JSON has."""

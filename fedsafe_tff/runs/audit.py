@@ -21,7 +21,7 @@ from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
 from fedsafe_tff.runs import private, run_dir
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.noise import Noise
-from fedsafe_tff.runs.report import render
+from fedsafe_tff.runs.report import privacy_section, render
 
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
@@ -61,6 +61,8 @@ def audit_run(
     UserError: As `load_run`, or there are too few images.
   """
   run = load_run(path, **moved)
+  if not run.folder.privacy:
+    log(privacy_section.OLD)
   log("membership inference")
   found: dict[str, Any] = {"membership": _membership(run)}
   log("gradient inversion")
@@ -105,7 +107,9 @@ def _gradient(run: LoadedRun) -> tuple[DpSgd, float, float]:
   """The run's local gradient, its sampling rate, and the norm that an attacker presumes."""
   mechanism = _mechanism(run)
   if mechanism is not None:
-    return mechanism.gradient, mechanism.sampling_rate, run.config.clip_norm
+    # A norm that adapts begins at this one: what the watched steps show is shown of it as well.
+    gradient = dataclasses.replace(mechanism.gradient, adaptive=None)
+    return gradient, mechanism.sampling_rate, run.config.clip_norm
   config = run.config
   robust = config.trains_robustly
   plain = DpSgd(

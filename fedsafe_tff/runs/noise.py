@@ -146,17 +146,21 @@ class Noise:
 
   def statement(self, rounds: int) -> list[str]:
     """Sentences on what the noise guarantees after `rounds` rounds."""
-    lines = self.mechanism.statement(rounds).sentences() if self.mechanism else []
-    lines += accounting.statement(
-      uplink_sigma=0.0 if self.mechanism else self.uplink_sigma,
-      clip_norm=self.config.clip_norm,
-      uploads=rounds,
-      min_images=self.min_images,
-      exposures=self.config.effective_exposures,
-      delta=self.config.uplink_delta,
-      downlink_sigma=self.downlink_sigma,
-      central_noise_multiplier=self.config.dp_noise_multiplier if self.config.central_dp else 0.0,
-    )
+    lines = self.private_statement(rounds).sentences() if self.mechanism else []
+    if self.mechanism and not self.downlink_sigma:
+      older = []
+    else:
+      older = accounting.statement(
+        uplink_sigma=0.0 if self.mechanism else self.uplink_sigma,
+        clip_norm=self.config.clip_norm,
+        uploads=rounds,
+        min_images=self.min_images,
+        exposures=self.config.effective_exposures,
+        delta=self.config.uplink_delta,
+        downlink_sigma=self.downlink_sigma,
+        central_noise_multiplier=self.config.dp_noise_multiplier if self.config.central_dp else 0.0,
+      )
+    lines += older
     if self.seed is None:
       return lines
     if self.config.noise_seed < 0:

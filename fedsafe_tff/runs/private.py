@@ -1,13 +1,16 @@
 """From a run's settings to its privacy mechanism, solved, and the rounds that an epsilon allows."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
 from fedsafe_tff.privacy.mechanisms.registry import build_mechanism
-from fedsafe_tff.privacy.statement import PrivacyStatement
+from fedsafe_tff.privacy.statement import SERVERS_IMAGES, PrivacyStatement
 from fedsafe_tff.runs.config import Config
+
+ADAPTED = f"{SERVERS_IMAGES}, on which adaptation trains without clipping or noise"
 
 
 def poisson_steps(config: Config, client_images: Sequence[int]) -> int:
@@ -49,6 +52,8 @@ def mechanism(
       group=max(1, largest_patient),
       batch_size=config.batch_size,
       local_steps=poisson_steps(config, client_images),
+      microbatch=config.batch_size // config.dp_microbatches if config.dp_microbatches else 1,
+      adaptive_clip=config.dp_clip == "adaptive",
       exposures=config.exposures,
       attack_eps=config.local_attack_eps if local else 0.0,
       attack_steps=config.local_attack_steps if local else 0,
@@ -81,7 +86,11 @@ def by_older_flags(config: Config, min_images: int, uplink_sigma: float) -> Mech
 def statement(config: Config, made: Mechanism | None, rounds: int) -> PrivacyStatement:
   """What is guaranteed after so many rounds; of a run without a mechanism, that nothing is."""
   if made is not None:
-    return made.statement(rounds)
+    found = made.statement(rounds)
+    if config.adapts or config.heals_copies:
+      left = tuple(ADAPTED if what == SERVERS_IMAGES else what for what in found.not_covered)
+      found = dataclasses.replace(found, not_covered=left)
+    return found
   name = "noise without clipping" if config.noised_uploads else "none"
   return PrivacyStatement(
     mechanism=name,

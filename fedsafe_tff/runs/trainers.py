@@ -12,7 +12,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.learning import aggregation, baselines, fed_safe
+from fedsafe_tff.learning import aggregation, baselines, deep, fed_safe
 from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.runs import defenses
 from fedsafe_tff.runs.config import Config
@@ -31,6 +31,8 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
   sizes = [len(rows) for rows in prepared.clients]
   clients = range(config.num_clients)
   if config.algorithm == "fedsafe":
+    if config.mechanism_asked and config.privacy == "distributed":
+      deep.allow()
     try:
       process = build_fed_safe(config, prepared, noise)
     except protobuf.DecodeError:

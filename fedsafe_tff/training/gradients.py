@@ -7,7 +7,7 @@ own, and the perturbation size that the schedule has reached.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -25,6 +25,8 @@ class LocalGradient(Protocol):
   One that has `attack_eps`, in pixels of [0, 1], gets that size where no schedule gives another.
   One with `private` true gets a key that comes of the noise's seed and not of the run's, and so do
   the client's batches: whoever could compute them could undo noise and sampling.
+  One that has `carried` carries tensors from step to step, as `privacy.dp_sgd.gradient.DpSgd` does:
+  `initialize` gives those of a round's first step.
   """
 
   def __call__(
@@ -49,6 +51,26 @@ class LocalGradient(Protocol):
       step: Number of the local step, int32, from 0.
       attack_eps: Perturbation size in pixels of [0, 1].
     """
+
+
+def memory_of(gradient: LocalGradient) -> Any:
+  """What a gradient's first step of a round is given; nothing for most."""
+  return gradient.initialize() if hasattr(gradient, "carried") else ()
+
+
+def follow(
+  gradient: LocalGradient,
+  model: FunctionalModel,
+  weights: Sequence[tf.Tensor],
+  x: tf.Tensor,
+  y: tf.Tensor,
+  memory: Any,
+  **how: Any,
+) -> tuple[tuple[tf.Tensor, tf.Tensor, Weights], Any]:
+  """What a gradient gives, and what it carries on to the next step."""
+  if hasattr(gradient, "carried"):
+    return gradient.carried(model, weights, x, y, memory, **how)
+  return gradient(model, weights, x, y, **how), ()
 
 
 @dataclasses.dataclass(frozen=True)

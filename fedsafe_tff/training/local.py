@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.feeds import BatchFeed, ImageFeed
-from fedsafe_tff.training.gradients import LocalGradient, Plain
+from fedsafe_tff.training.gradients import LocalGradient, Plain, follow, memory_of
 from fedsafe_tff.training.steps import clip_by_norm
 from fedsafe_tff.training.upload import Upload
 
@@ -83,20 +83,20 @@ def train(
   state = tf.nest.map_structure(tf.convert_to_tensor, state)
 
   def step(number, x, y, counts, carry):
-    weights, state, seen, loss_sum, correct = carry
-    logits, losses, gradients = gradient(
-      model, weights, x, y, key=key, step=number, attack_eps=attack_eps
+    weights, state, memory, seen, loss_sum, correct = carry
+    (logits, losses, gradients), memory = follow(
+      gradient, model, weights, x, y, memory, key=key, step=number, attack_eps=attack_eps
     )
     gradients, _ = clip_by_norm(gradients, gradient_clip)
     state, weights = optimizer.next(state, weights, gradients)
     hits = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), y), tf.float32)
     loss_sum += counts * tf.reduce_sum(losses)
     correct += counts * tf.reduce_sum(hits)
-    return tuple(weights), state, seen + tf.shape(y)[0], loss_sum, correct
+    return tuple(weights), state, memory, seen + tf.shape(y)[0], loss_sum, correct
 
   zero = tf.constant(0.0)
-  carry = (weights, state, tf.constant(0), zero, zero)
-  weights, _, seen, loss_sum, correct = feed.fold(step, carry)
+  carry = (weights, state, memory_of(gradient), tf.constant(0), zero, zero)
+  weights, _, _, seen, loss_sum, correct = feed.fold(step, carry)
   count = tf.cast(seen if feed.count is None else feed.count, tf.float32)
   return Trained(tuple(weights), count, loss_sum / count, correct / count)
 

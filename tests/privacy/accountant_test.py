@@ -8,7 +8,7 @@ from dp_accounting import pld, rdp
 from scipy import stats
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.privacy import calibration
+from fedsafe_tff.privacy import accountant, calibration
 from fedsafe_tff.privacy.accountant import (
   Release,
   account,
@@ -152,3 +152,27 @@ def test_small_noise_is_accounted_in_no_time_and_no_noise_guarantees_nothing():
 def test_values_out_of_range(call, words):
   with pytest.raises(UserError, match=words):
     call()
+
+
+@pytest.mark.parametrize("z, rate, steps", [(1.2, 32 / 350, 10), (3.0, 0.3, 2)])
+def test_remembered_releases_give_the_librarys_numbers_round_by_round(z, rate, steps):
+  one = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(z))
+  for rounds in (1, 3):
+    made = account([Release(z, rounds * steps, rate)], DELTA)
+    by_pld = pld.PLDAccountant(value_discretization_interval=5e-4)
+    by_pld.compose(one, rounds * steps)
+    assert made.by == "PLD" and made.epsilon == pytest.approx(by_pld.get_epsilon(DELTA), rel=2e-3)
+    by_rdp = rdp.RdpAccountant(orders=accountant._ORDERS)
+    by_rdp.compose(one, rounds * steps)
+    renyi = account([Release(z, rounds * steps, rate)], DELTA, by="RDP").epsilon
+    assert renyi == pytest.approx(by_rdp.get_epsilon(DELTA), rel=1e-9)
+
+
+def test_a_release_is_looked_at_a_few_times_for_all_rounds():
+  """Else a run of 1,000 rounds would spend minutes on its accounting."""
+  accountant._one_pld.cache_clear()
+  accountant._one_renyi.cache_clear()
+  epsilons = [account([Release(1.31, 11 * n, 0.09)], DELTA).epsilon for n in range(20, 30)]
+  assert epsilons == sorted(epsilons)
+  assert accountant._one_renyi.cache_info().misses == 1
+  assert accountant._one_pld.cache_info().misses < 6

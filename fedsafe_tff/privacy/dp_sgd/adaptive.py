@@ -2,8 +2,9 @@
 
 Andrew et al., *Differentially Private Learning with Adaptive Clipping* (arXiv:1905.03871), with the
 geometric update, per step of DP-SGD. It is told the number of units whose norm was at most C, less
-half the number of units, with noise: one unit moves that by 1/2. `accountant.releases` composes
-the two releases of a step into one.
+half the number of units, with noise: a unit more or less moves that by 1/2, and an example more or
+less in a microbatch, whose norm may cross C, by 1. `accountant.dp_sgd_releases` composes the two
+releases of a step into one.
 """
 
 import dataclasses

@@ -46,7 +46,8 @@ class DpSgd:
     noise_multiplier: z, the noise's standard deviation on the sum over C.
     batch_size: Expected examples in a batch (sampling rate times images; the size of the batch
       where it is fixed).
-    microbatch: Examples whose mean gradient is clipped as one. With more than one, an example more
+    microbatch: Examples, in expectation, whose mean gradient is clipped as one; each example is
+      dealt to one of `batch_size / microbatch` units by a coin. With more than one, an example more
       or less changes its unit's gradient by up to 2C, not C: see `accountant.dp_sgd_releases`.
     attack_eps: Perturbation of adversarial training, in pixels of [0, 1], to begin with.
     attack_steps: PGD steps of adversarial training; 0 trains on the images as they are.
@@ -79,6 +80,11 @@ class DpSgd:
       raise UserError(f"DP-SGD's batch size is {self.batch_size}, but must be above 0")
     if self.microbatch < 1:
       raise UserError(f"DP-SGD's microbatch is {self.microbatch}, but must be at least 1")
+    if self.microbatch > 1 and self.expected_units != int(self.expected_units):
+      raise UserError(
+        f"DP-SGD's batches of {self.batch_size:g} make no whole number of microbatches of "
+        f"{self.microbatch}"
+      )
     if self.attack_steps < 0 or not self.attack_eps >= 0:
       raise UserError("DP-SGD's attack needs eps and steps of at least 0")
 
@@ -86,6 +92,29 @@ class DpSgd:
   def expected_units(self) -> float:
     """What the noised sum is divided by."""
     return self.batch_size / self.microbatch
+
+  def initialize(self) -> tuple[tf.Tensor, ...]:
+    """What local training carries from step to step: C where it adapts, else nothing."""
+    return () if self.adaptive is None else (self.adaptive.initialize(),)
+
+  def carried(
+    self,
+    model: FunctionalModel,
+    weights: Sequence[tf.Tensor],
+    x: tf.Tensor,
+    y: tf.Tensor,
+    memory: tuple[tf.Tensor, ...],
+    *,
+    key: tf.Tensor,
+    step: tf.Tensor | int,
+    attack_eps: tf.Tensor | float | None = None,
+  ) -> tuple[tuple[tf.Tensor, tf.Tensor, Weights], tuple[tf.Tensor, ...]]:
+    """What `__call__` returns, and what the next step is given; `initialize` is the first's."""
+    how = {"key": key, "step": step, "attack_eps": attack_eps}
+    if self.adaptive is None:
+      return self(model, weights, x, y, **how), ()
+    made = self.step(model, weights, x, y, memory[0], **how)
+    return (made.batch.logits, made.batch.losses, made.gradients), (made.clip_norm,)
 
   def __call__(
     self,
@@ -149,6 +178,12 @@ class DpSgd:
       def perturb(weights, x, y, key):
         return self._perturb(model, weights, x, y, eps, key)
 
+    units = None
+    if self.microbatch > 1:
+      units = tf.random.stateless_uniform(
+        tf.shape(y), keys.fold(key, keys.MICROBATCH, step), maxval=int(self.expected_units),
+        dtype=tf.int32, alg=keys.ALG,
+      )  # fmt: skip
     return clipped_sum(
       model,
       weights,
@@ -158,7 +193,7 @@ class DpSgd:
       dropout_key=keys.fold(key, keys.DROPOUT, step),
       attack_key=keys.fold(key, keys.ATTACK, step),
       perturb=perturb,
-      microbatch=self.microbatch,
+      units=units,
     )
 
   def _perturb(self, model, weights, x, y, eps, key):

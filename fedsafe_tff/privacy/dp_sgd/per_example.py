@@ -4,6 +4,11 @@ The model is only ever given one unit at a time, so nothing in a batch can coupl
 losses, no statistics of a batch, and no rounding either, for what a batch of another size rounds
 differently would turn signs of a perturbation. A unit is an example, or a microbatch of some.
 
+**Microbatches.** Every drawn example is dealt to a unit by a coin of its own, uniform over a number
+of units that does not depend on who was drawn. One example more or less then changes one unit at
+most and leaves the law of the others, so that the sum moves by at most 2C. Units cut from a list,
+so many examples each, would not do: an example that leaves shifts all that come after it.
+
 **Adversarial examples keep the guarantee.** Let w be the current weights and x' = A(w, x, y, r) the
 perturbed example, with coins r of its own. w is what the steps before have released, so that step t
 is a function of private data given w, as adaptive composition wants it. The clipped gradient
@@ -50,11 +55,6 @@ class ClippedSum(NamedTuple):
   norms: tf.Tensor
 
 
-def units_in(count: tf.Tensor | int, size: int) -> tf.Tensor | int:
-  """How many units of `size` examples hold `count`; the last may be smaller."""
-  return (count + size - 1) // size
-
-
 def clipped_sum(
   model: FunctionalModel,
   weights: Sequence[tf.Tensor],
@@ -65,7 +65,7 @@ def clipped_sum(
   dropout_key: tf.Tensor,
   attack_key: tf.Tensor | None = None,
   perturb: Perturb | None = None,
-  microbatch: int = 1,
+  units: tf.Tensor | None = None,
 ) -> ClippedSum:
   """Sums the gradients of a batch's units, each scaled down to at most L2 norm C.
 
@@ -80,7 +80,8 @@ def clipped_sum(
     dropout_key: int64 [2]; each unit folds its place in.
     attack_key: int64 [2], as much for `perturb`.
     perturb: Makes a unit's images from that unit and the weights alone.
-    microbatch: Examples in a unit; the gradient of their mean loss is clipped.
+    units: Number of the unit that each example is in, int32 [n]; the gradient of a unit's mean loss
+      is clipped, and units without examples give nothing. None is a unit for each example.
   """
   weights = tuple(tf.convert_to_tensor(w) for w in weights)
   clip_norm = tf.convert_to_tensor(clip_norm, tf.float32)
@@ -105,13 +106,16 @@ def clipped_sum(
   if not tf.executing_eagerly():  # one graph for all units, apart: see `fedsafe_tff.apart`
     unit = tf.function(unit, autograph=False, experimental_attributes={"_noinline": True})
 
-  count = tf.shape(y)[0]
+  count = number = tf.shape(y)[0]
+  if units is not None:
+    taken, places = tf.unique(units)
+    number = tf.shape(taken)[0]
 
   def at(place):
-    if microbatch == 1:  # of a static size, for models that ask for it
+    if units is None:  # of a static size, for models that ask for it
       rows = tf.reshape(place, [1])
     else:
-      rows = tf.range(place * microbatch, tf.minimum((place + 1) * microbatch, count))
+      rows = tf.cast(tf.where(tf.equal(places, place))[:, 0], tf.int32)
     attack = dropout_key if attack_key is None else keys.fold(attack_key, place)
     drawn = (tf.gather(x, rows), tf.gather(y, rows))
     return rows[:, tf.newaxis], unit(
@@ -130,17 +134,16 @@ def clipped_sum(
 
     return body
 
-  units = units_in(count, microbatch)
   carry = (
     tf.constant(0),
     tuple(tf.zeros_like(w) for w in weights),
     tf.zeros([count, model.num_classes]),
     tf.zeros([count]),
-    tf.zeros([units]),
+    tf.zeros([number]),
   )
   for lanes in (_LANES, 1):  # the last few one by one
     carry = tf.while_loop(
-      lambda place, *_, lanes=lanes: place + lanes <= units,
+      lambda place, *_, lanes=lanes: place + lanes <= number,
       turn(lanes),
       carry,
       parallel_iterations=1,

@@ -1,4 +1,4 @@
-"""Batches by Poisson sampling: every unit joins every batch by a coin of its own.
+"""Batches by Poisson sampling: every image joins every batch by a coin of its own.
 
 This is what accounting by amplification presumes; shuffled epochs are something else, and cost
 more than they seem. A batch has the size that the coins give it, which may be 0, and is neither
@@ -19,20 +19,17 @@ StepFn = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, Any], Any]
 
 
 def poisson_rows(
-  count: tf.Tensor | int, rate: tf.Tensor | float, key: tf.Tensor, unit: int = 1
+  count: tf.Tensor | int, rate: tf.Tensor | float, key: tf.Tensor
 ) -> tf.Tensor:
   """Numbers of the images that a batch has, in order, int32 [any].
 
   Args:
     count: How many images there are.
-    rate: Probability of each unit, in [0, 1]; drawn in steps of 2^-23.
+    rate: Probability of each, in [0, 1]; drawn in steps of 2^-23.
     key: int64 [2], of this batch.
-    unit: So many neighbours join together or not at all; the last unit may be smaller.
   """
-  units = (count + unit - 1) // unit
-  drawn = tf.random.stateless_uniform([units], key, alg=keys.ALG) < rate
-  mask = tf.repeat(drawn, unit)[:count] if unit > 1 else drawn
-  return tf.cast(tf.where(mask)[:, 0], tf.int32)
+  drawn = tf.random.stateless_uniform([count], key, alg=keys.ALG) < rate
+  return tf.cast(tf.where(drawn)[:, 0], tf.int32)
 
 
 class PoissonFeed:
@@ -46,7 +43,6 @@ class PoissonFeed:
     *,
     rate: tf.Tensor | float,
     steps: int,
-    unit: int = 1,
     ops: tuple[str, ...] = (),
   ):
     """Describes the batches.
@@ -55,9 +51,8 @@ class PoissonFeed:
       images: uint8 [n, height, width, channels].
       labels: int32 [n].
       key: The client's key of the round, int64 [2]; decides batches and augmentation.
-      rate: Probability with which a unit joins a batch, in (0, 1].
+      rate: Probability with which an image joins a batch, in (0, 1].
       steps: Number of batches.
-      unit: Examples that join together, as many as a microbatch has.
       ops: Names of augmentations, see `data.augment`.
 
     Raises:
@@ -68,10 +63,10 @@ class PoissonFeed:
         f"the sampling rate is {rate}, but must lie in (0, 1]: the expected batch can't be larger "
         "than the data"
       )
-    if steps < 1 or unit < 1:
-      raise UserError("Poisson sampling needs at least one step, of units of at least one image")
+    if steps < 1:
+      raise UserError("Poisson sampling needs at least one step")
     self._images, self._labels, self._key = images, labels, key
-    self._rate, self.steps, self._unit, self._ops = rate, steps, unit, ops
+    self._rate, self.steps, self._ops = rate, steps, ops
 
   @property
   def count(self) -> tf.Tensor:
@@ -81,7 +76,7 @@ class PoissonFeed:
   def rows(self, step: tf.Tensor | int) -> tf.Tensor:
     """Numbers of the images of a step's batch, int32 [any]."""
     key = keys.fold(self._key, keys.POISSON, step)
-    return poisson_rows(self.count, self._rate, key, self._unit)
+    return poisson_rows(self.count, self._rate, key)
 
   def batch(self, step: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
     """Images, float32 in [0, 1], and labels of a step's batch."""

@@ -55,6 +55,7 @@ def central(settings: PrivacySettings) -> Mechanism:
     observer="clients",
     noise_multiplier=z,
     units=len(settings.client_images),
+    clip="adaptive" if settings.adaptive_clip else "fixed",
     make_aggregator=make_aggregator,
     warnings=(_SEES, _UNSEEDED),
   )

@@ -31,7 +31,7 @@ def dp_sgd(settings: PrivacySettings) -> Mechanism:
   steps = settings.local_steps or math.ceil(1.0 / rate)
   stddev = settings.count_stddev or settings.batch_size / settings.microbatch / 10.0
   group = settings.group if settings.level == "patient" else 1
-  # Units of a microbatch join together, so that an image's unit joins at the same rate.
+  # An image that is drawn, at this rate, is dealt to a microbatch.
   common = {
     "sampling_rate": rate,
     "microbatch": settings.microbatch,
@@ -58,6 +58,8 @@ def dp_sgd(settings: PrivacySettings) -> Mechanism:
     sampling_rate=rate,
     group=group,
     units=least,
+    clip="adaptive" if settings.adaptive_clip else "fixed",
+    microbatch=settings.microbatch,
     gradient=_gradient(settings, z, stddev),
   )
 

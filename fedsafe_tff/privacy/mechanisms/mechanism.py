@@ -94,6 +94,8 @@ class Mechanism:
     sampling_rate: Likewise.
     group: Units of whom the guarantee is for.
     units: How many units there are, for the warning on delta.
+    clip: See `PrivacyStatement`.
+    microbatch: Likewise.
     upload_clip: Norm C of the upload; 0 for none.
     upload_sigma: Noise on every uploaded coordinate; 0 for none.
     gradient: Local gradient in the place of the plain one; None leaves it.
@@ -115,6 +117,8 @@ class Mechanism:
   sampling_rate: float = 1.0
   group: int = 1
   units: int = 0
+  clip: str = "fixed"
+  microbatch: int = 1
   upload_clip: float = 0.0
   upload_sigma: float = 0.0
   gradient: Any = None
@@ -149,6 +153,8 @@ class Mechanism:
       by=made.by,
       noise_multiplier=self.noise_multiplier,
       group=self.group,
+      clip=self.clip,
+      microbatch=self.microbatch,
       nominal_epsilon=self.nominal_epsilon(rounds) if self.nominal_epsilon else None,
       warnings=tuple(warnings),
     )

@@ -121,6 +121,10 @@ class Config(
       raise UserError(f"{name} sets the noise: leave out --uplink_sigma and --uplink_epsilon")
     if self.aggregator != "mean":
       raise UserError(f"{name} goes with --aggregator=mean, not {self.aggregator}")
+    if self.dp_microbatches and self.batch_size % self.dp_microbatches:
+      raise UserError(
+        f"--dp_microbatches={self.dp_microbatches} must divide --batch_size={self.batch_size}"
+      )
     if self.privacy in AGGREGATING and self.not_finite == "leave_out":
       raise UserError(f"{name} counts every upload: leave out --not_finite=leave_out")
     if self.privacy in AGGREGATING and self.upload != "update":

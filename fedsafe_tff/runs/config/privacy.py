@@ -41,6 +41,22 @@ class PrivacyConfig:
     low=0.0,
     **_PRIVATE,
   )
+  dp_clip: str = setting(
+    "fixed",
+    "Whether --clip_norm stays, or is only where the norm begins that follows the median of the "
+    "norms that it clips; that median has noise, which is counted. dp_sgd begins anew each round.",
+    choices=("fixed", "adaptive"),
+    applies=lambda c: c.mechanism_asked and c.privacy in ("dp_sgd", "central"),
+    needs="--privacy=dp_sgd or central",
+  )
+  dp_microbatches: int = setting(
+    0,
+    "Into how many microbatches the images of a batch of dp_sgd are dealt, each clipped as one, at "
+    "twice the noise; 0: each image by itself.",
+    low=0,
+    applies=lambda c: c.mechanism_asked and c.privacy == "dp_sgd",
+    needs="--privacy=dp_sgd",
+  )
   privacy_level: str = setting(
     "record",
     "Whom dp_sgd protects: an image, or all images of a patient, where patients are named.",

@@ -9,6 +9,7 @@ from typing import Any
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.runs.report import (
   plots,
+  privacy_section,
   strata_table,
   survey_page,
   table,
@@ -95,11 +96,27 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
     clients=last[:_MOST_CLIENTS],
     clients_in_all=len(last),
     command=_command(run),
+    privacy=_privacy(run),
   )
   report = run.path / "report.html"
   with atomic_path(report) as temporary:
     temporary.write_text(page, encoding="utf-8")
   return report
+
+
+def _privacy(run: RunFolder) -> dict[str, Any]:
+  """The section on privacy, with epsilon over the rounds as a picture and in words."""
+  made = privacy_section.section(run) | {"picture": None}
+  png = plots.privacy_over_rounds(run) if _PLOTS else None
+  if png is None:
+    return made
+  rounds, epsilons = run.column("epsilon")
+  alternative = (
+    f"Epsilon over the rounds: {epsilons[0]:.4g} after round {rounds[0]:g}, {epsilons[-1]:.4g} "
+    f"after round {rounds[-1]:g}"
+  )
+  data = base64.b64encode(png.read_bytes()).decode()
+  return made | {"picture": {"alternative": alternative, "data": data}}
 
 
 def _damaged(name: str) -> str:

@@ -39,6 +39,22 @@ def learning_curves(run: RunFolder) -> pathlib.Path | None:
   return style.save(figure, run.path / "plots" / "learning_curves.png")
 
 
+def privacy_over_rounds(run: RunFolder) -> pathlib.Path | None:
+  """Epsilon over the rounds, where the run has one."""
+  now = run.privacy.get("now") or {}
+  rounds, epsilons = run.column("epsilon")
+  if not now.get("guarantees") or not len(rounds) or not (epsilons > 0).any():
+    return None
+  figure = style.new_figure(6, 3.4)
+  axis = style.subplots(figure, 1, 1)[0, 0]
+  axis.plot(rounds, epsilons, color=style.COLORS[0], marker="o", markersize=3)
+  axis.set_xlabel("round")
+  axis.set_ylabel(f"epsilon at delta {now['delta']:g}")
+  axis.set_ylim(bottom=0)
+  axis.xaxis.get_major_locator().set_params(integer=True)
+  return style.save(figure, run.path / "plots" / "epsilon.png")
+
+
 def adaptation_passes(run: RunFolder) -> pathlib.Path | None:
   """New examples per pass of the last iterated adaptation, and the two risks of the proof."""
   if not run.passes:

@@ -35,6 +35,8 @@ class RunFolder:
     examples: Arrays of Figure 1.
     again: Results of later attacks on the run, by the folder's name below `attacks/`.
     passes: A row per pass of an iterated adaptation.
+    privacy: What is guaranteed of the clients' images; runs of before have none.
+    audit: What attacks on that found.
   """
 
   path: pathlib.Path
@@ -48,6 +50,8 @@ class RunFolder:
   examples: dict[str, np.ndarray]
   again: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
   passes: list[Row] = dataclasses.field(default_factory=list)
+  privacy: dict[str, Any] = dataclasses.field(default_factory=dict)
+  audit: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def read(
@@ -82,6 +86,8 @@ class RunFolder:
         for file in sorted((path / "attacks").glob("*/evaluation.json"))
       },
       passes=read.table("adaptation.csv"),
+      privacy=read.json("privacy.json"),
+      audit=read.json("audit/audit.json"),
     )
 
   def title(self) -> str:

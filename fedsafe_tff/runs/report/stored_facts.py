@@ -57,6 +57,11 @@ _COUNTED = {
   "name": ANY, "images": NUMBER, "groups": NUMBER, "patients": Maybe(NUMBER), "by_class": [NUMBER],
 }  # fmt: skip
 _INVENTORY = {"left_out": Maybe([Pair(TEXT)]), "windows": Maybe(Each([NUMBER]))}
+_PRIVATE = {
+  "mechanism": TEXT, "level": TEXT, "adjacency": TEXT, "observer": TEXT, "by": TEXT,
+  "epsilon": Maybe(NUMBER), "delta": NUMBER, "guarantees": FLAG, "not_covered": Maybe([TEXT]),
+  "warnings": Maybe([TEXT]),
+}  # fmt: skip
 SHAPES = {
   "config.json": {
     "defense": Maybe(TEXT), "algorithm": Maybe(TEXT), "dataset": Maybe(TEXT), "task": Maybe(TEXT),
@@ -92,6 +97,14 @@ SHAPES = {
       [{"name": ANY, "accuracy": NUMBER, "majority": NUMBER, "classes_alike": NUMBER, "warns": ANY}]
     ),
     "pictures": [Pair(TEXT)],
+  },
+  "privacy.json": {"rounds": NUMBER, "planned_rounds": NUMBER, "now": _PRIVATE},
+  "audit.json": {
+    "membership": Maybe(
+      [{"model": TEXT, "attack": TEXT, "auc": NUMBER, "low": NUMBER, "high": NUMBER}]
+    ),
+    "inversion": Maybe([{"images": NUMBER, "ssim": NUMBER, "control": NUMBER}]),
+    "one_run": Maybe({"sentence": TEXT}),
   },
   "evaluation.json": {
     "evaluation": Maybe(TEXT),

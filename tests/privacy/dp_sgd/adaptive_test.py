@@ -1,11 +1,14 @@
 """The adaptive clipping norm against tensorflow-privacy's estimator."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.privacy.accountant import dp_sgd_releases
 from fedsafe_tff.privacy.dp_sgd.adaptive import AdaptiveClip
 
 
@@ -49,6 +52,16 @@ def test_one_unit_moves_the_count_by_a_half():
   for norm in (0.1, 1.0, 5.0, np.inf, np.nan):
     assert abs(abs(count(0.2, 3.0, norm) - base) - 0.5) < 1e-6
   assert AdaptiveClip(count_stddev=3.0).noise_multiplier == 3.0 / 0.5
+
+
+def test_an_example_in_a_microbatch_moves_the_count_by_one_and_is_charged_so():
+  clip = AdaptiveClip(initial=1.0, learning_rate=1.0)
+  below, above = (
+    float(clip.next(tf.constant(1.0), tf.constant([0.5, n]), keys.root(0), 1.0)) for n in (0.9, 1.1)
+  )
+  assert math.log(above / below) == pytest.approx(1.0, rel=1e-5)
+  made = dp_sgd_releases(noise_multiplier=math.inf, steps=1, microbatch=2, count_multiplier=6.0)
+  assert made[0].noise_multiplier == pytest.approx(3.0)  # stddev 3 over a sensitivity of 1
 
 
 def test_noise_of_the_count_has_the_stated_stddev():

@@ -8,6 +8,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.attacks.pgd import pgd
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import cross_entropy
+from fedsafe_tff.privacy.dp_sgd import gradient
 from fedsafe_tff.privacy.dp_sgd.adaptive import AdaptiveClip
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
 from fedsafe_tff.training.steps import training_gradient
@@ -111,6 +112,60 @@ def test_adaptive_clip_moves_between_steps_and_scales_the_noise():
   assert np.std(flat(made.gradients)) == pytest.approx(1e-3 / 12, rel=0.1)
 
 
+def test_an_example_changes_the_sum_of_its_microbatch_by_twice_the_clip_at_most():
+  """All others stay where their coins put them, which units cut from a list would not."""
+  dp = DpSgd(0.01, 0.0, 12, microbatch=4)
+  run = tf.function(
+    lambda x, y, step: dp(MODEL, WEIGHTS, x, y, key=KEY, step=step)[2], autograph=False,
+    input_signature=[
+      tf.TensorSpec([None, *X.shape[1:]]), tf.TensorSpec([None], tf.int32),
+      tf.TensorSpec([], tf.int32),
+    ],
+  )  # fmt: skip
+  moved = []
+  for step in range(6):
+    for last in (X[-1:], 0 * X[-1:], 1e6 * X[-1:], float("nan") * X[-1:]):
+      x = tf.concat([X[:-1], last], 0)
+      whole, without = (flat(run(*part, step)) for part in ((x, Y), (X[:-1], Y[:-1])))
+      moved.append(np.linalg.norm(whole - without) * dp.expected_units)
+  assert max(moved) <= 2 * 0.01 * (1 + 1e-4)
+  assert max(moved) > 0.005
+
+
+def test_examples_are_dealt_evenly_and_anew_in_each_step():
+  dp = DpSgd(1.0, 0.0, 12, microbatch=4)
+  sizes = []
+  monkey = pytest.MonkeyPatch()
+  with monkey.context() as patch:
+    patch.setattr(gradient, "clipped_sum", lambda *a, units, **k: sizes.append(units.numpy()))
+    for step in range(400):
+      dp._sum(MODEL, WEIGHTS, X, Y, KEY, step, 0.0, 1.0)
+  dealt = np.stack(sizes)
+  shares = np.bincount(dealt.ravel(), minlength=3) / dealt.size
+  assert np.abs(shares - 1 / 3).max() < 5 * np.sqrt(2 / 9 / dealt.size)
+  together = (dealt[:, 0] == dealt[:, 1]).mean()
+  assert abs(together - 1 / 3) < 5 * np.sqrt(2 / 9 / len(dealt))
+
+
+def test_local_training_carries_the_clip_that_adapts():
+  """Two steps of local training are those of `step`, with C handed on."""
+  import tensorflow_federated as tff
+
+  from fedsafe_tff.training.feeds import ImageFeed
+  from fedsafe_tff.training.local import train
+
+  dp = DpSgd(1e-3, 0.3, 12, adaptive=AdaptiveClip(initial=1e-3, learning_rate=0.5, count_stddev=1))
+  feed = ImageFeed(tf.constant(PIXELS), Y, KEY, batch_size=12, epochs=2, shuffle=False)
+  made = train(MODEL, WEIGHTS, feed, KEY, tff.learning.optimizers.build_sgdm(0.1), gradient=dp)
+  weights, clip = WEIGHTS, dp.adaptive.initialize()
+  for step in range(2):
+    stepped = dp.step(MODEL, weights, X, Y, clip, key=KEY, step=step)
+    weights = tuple(w - 0.1 * g for w, g in zip(weights, stepped.gradients))
+    clip = stepped.clip_norm
+  assert float(clip) != pytest.approx(1e-3, rel=0.05)
+  np.testing.assert_allclose(flat(made.weights), flat(weights), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
 def test_optimizers_learn_from_it(name):
   import tensorflow_federated as tff
@@ -163,6 +218,7 @@ def test_tffs_worker_computes_the_same(runtime):
     ({"noise_multiplier": -1.0}, "noise multiplier is -1.0"),
     ({"batch_size": 0}, "batch size is 0"),
     ({"microbatch": 0}, "microbatch is 0"),
+    ({"microbatch": 3}, "no whole number of microbatches"),
     ({"attack_eps": -0.1}, "eps and steps"),
   ],
 )

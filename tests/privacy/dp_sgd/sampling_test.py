@@ -40,12 +40,6 @@ def test_records_and_steps_join_independently(drawn):
   assert np.abs(in_turn).max() < 5 / np.sqrt(DRAWS)
 
 
-def test_neighbours_join_together():
-  for step in range(20):
-    rows = set(poisson_rows(11, 0.5, keys.fold(keys.root(3), step), unit=3).numpy())
-    assert all(len(rows & unit) in (0, len(unit)) for unit in ({0, 1, 2}, {3, 4, 5}, {9, 10}))
-
-
 def test_rate_one_takes_all():
   np.testing.assert_array_equal(poisson_rows(5, 1.0, keys.root(0)), range(5))
 
