@@ -1,9 +1,11 @@
 """A whole run: prepare, train, evaluate, report."""
 
+import contextlib
 import dataclasses
 import datetime
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from fedsafe_tff import versions
@@ -42,11 +44,28 @@ def run(config: Config) -> pathlib.Path:
       if finished:
         names = ", ".join(lacking.names())
         progress.note(f"this run was complete, but damaged or gone is {names}: made again")
-      _train_and_evaluate(config, path, progress, lacking)
+      with _session(path, progress):
+        _train_and_evaluate(config, path, progress, lacking)
     from fedsafe_tff.runs.report.build import build
 
     build(path)
   return path
+
+
+@contextlib.contextmanager
+def _session(path: pathlib.Path, progress: Progress) -> Iterator[None]:
+  """Says if the session before was killed or crashed, of which nobody could tell the user then."""
+  if run_dir_lib.read_manifest(path).get("in_session"):
+    progress.note(
+      "the session before was killed or crashed: going on with what it saved; if nobody killed it "
+      "memory may be short, which a smaller --batch_size or --image_size takes less of"
+    )
+  try:
+    yield
+  finally:
+    with contextlib.suppress(OSError, UserError):  # a full disk has been told of
+      if run_dir_lib.read_manifest(path).get("in_session"):
+        run_dir_lib.write_manifest(path, in_session=False)
 
 
 def _compare_finished(config: Config, path: pathlib.Path, progress: Progress) -> None:
@@ -112,6 +131,7 @@ def _train_and_evaluate(
       **manifest_facts(config, prepared, noise),
       config=given.as_dict(),
       started=_now(),
+      in_session=True,
     )
     for line in noise.statement(config.rounds):
       progress.note(line)
@@ -136,7 +156,9 @@ def _train_and_evaluate(
         rounds=earlier.copies(config, prepared, history, noise_seed=noise.seed, sigma=sigma),
       )
     seconds = round(time.monotonic() - started, 1)
-    run_dir_lib.write_manifest(path, finished=_now(), seconds_of_last_session=seconds)
+    run_dir_lib.write_manifest(
+      path, finished=_now(), seconds_of_last_session=seconds, in_session=False
+    )
 
 
 def _train(

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import psutil
 import pytest
 
 from fedsafe_tff.commands import train
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import loop, run_dir
+from fedsafe_tff.runs import loop, run, run_dir
 from fedsafe_tff.runs.report import build
 from tests.runs import tiny
 
@@ -196,3 +197,18 @@ def test_other_algorithms_and_aggregators_continue(tmp_path, monkeypatch, change
   tiny.assert_same_models(tmp_path / "run", whole)
   for name in ("metrics.csv", "clients.csv", "transfer_matrix.csv"):
     assert tiny.rows(tmp_path / "run" / name, "seconds") == tiny.rows(whole / name, "seconds")
+
+
+def test_a_session_that_was_killed_is_told_of_by_the_next(tmp_path):
+  said = types.SimpleNamespace(lines=[])
+  said.note = said.lines.append
+  run_dir.write_manifest(tmp_path, in_session=True)  # as a killed one leaves it
+  with run._session(tmp_path, said):
+    pass
+  assert len(said.lines) == 1 and "killed or crashed" in said.lines[0]
+  with pytest.raises(run.Stopped), run._session(tmp_path, said):
+    run_dir.write_manifest(tmp_path, in_session=True)
+    raise run.Stopped("by the user")
+  with run._session(tmp_path, said):
+    assert len(said.lines) == 1
+  assert run_dir.read_manifest(tmp_path)["in_session"] is False
