@@ -36,13 +36,15 @@ def test_standard_is_the_worst_of_its_trials_image_by_image(standard):
   evaluation = tiny.read_json(standard / "evaluation.json")
   assert evaluation["evaluation"] == "standard" and evaluation["attacked_images"] == 4
   trials, [row] = evaluation["trials"], evaluation["results"]
-  assert [t["attack"] for t in trials] == [t.attack for t in SUITES["standard"].trials]
-  assert (row["attacker"], row["attack"]) == ("own_copy", "worst of 4")
+  # The task has two classes, and of two attacks that climb alike one is run.
+  run = SUITES["standard"].of_classes(2).trials
+  assert [t["attack"] for t in trials] == [t.attack for t in run] and len(run) == 2
+  assert (row["attacker"], row["attack"]) == ("own_copy", "worst of 2")
   for rate, accuracy in (("asr_self", "attack_accuracy_self"), ("asr_avg", "attack_accuracy_avg")):
     assert row[rate] >= max(t[rate] for t in trials)
     assert row[accuracy] <= min(t[accuracy] for t in trials)
   matrix = tiny.rows(standard / "transfer_matrix.csv")
-  assert len(matrix) == 5 * 9 and matrix[0]["attacker"] == "own_copy"
+  assert len(matrix) == 3 * 9 and matrix[0]["attacker"] == "own_copy"
   assert not (standard / "evaluation.partial").exists()
 
 
