@@ -6,8 +6,9 @@ python -m experiments.curves RUN_DIR [--attack_eps=0.012,0.03] [--attack_images=
 --attack_images how many evaluation images are attacked
 --data_dir, --cache_dir  where the run's images and cache lie now
 
-Copies are drawn around the run's global model as the server draws them. The points go into
-RUN_DIR/curves: curves.csv and curves.png. Ctrl-C stops; the same command goes on point by point.
+Copies are the run's global model with plain noise, as the paper's server draws them. The points go
+into RUN_DIR/curves: curves.csv and curves.png. Ctrl-C stops; the same command goes on point by
+point.
 """
 
 from collections.abc import Sequence
@@ -29,15 +30,16 @@ def curves(arguments: Sequence[str]) -> int:
   target, *rest = arguments
   settings, moved = {}, {}
   for argument in rest:
-    name, equals, value = argument.lstrip("-").partition("=")
+    name, equals, value = argument.removeprefix("--").partition("=")
+    equals = equals and argument.startswith("--")
     if name == "attack_eps" and equals:
-      settings["eps"] = sizes_of(value)
+      settings["eps"] = tuple(dict.fromkeys(sizes_of(value)))
     elif name == "attack_images" and equals:
       settings["images"] = count_of(value)
     elif name in _MOVED and equals:
       moved[name] = value
     else:
-      raise UserError(f"{argument!r} is unknown here: see --help")
+      raise UserError(f"{argument!r} is unknown here, or has no value: see --help")
   check({f"attack_{name}": value for name, value in settings.items()})
   from fedsafe_tff.runs import curves as curves_lib
   from fedsafe_tff.runs.report.progress import Progress

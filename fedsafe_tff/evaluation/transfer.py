@@ -163,6 +163,8 @@ class Evaluator:
     """
     attacker = attacker or self._attacker
     attacker.check(len(self._copies))
+    if before is not None and (before.predicted is None or before.spec.eps != spec.eps):
+      raise UserError("what was before must be of the same size, and have the labels predicted")
     if isinstance(attacker, Worst):
       each = [self.attack(spec, one, before) for one in attacker.attackers]
       return worst(each, attacker.name)

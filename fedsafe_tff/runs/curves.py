@@ -1,8 +1,9 @@
 """Against whom noise on the copies helps, as curves over a finished run's global model.
 
-No training: copies are drawn around the global model as the server draws them, so that there may be
-more clients, other sigmas and more rounds than the run had. Results go into the folder `curves` of
-the run, point by point: a session that is stopped goes on.
+No training: copies are the global model with plain noise, as the paper's server draws them,
+whatever the run's own copies are, so that there may be more clients, other sigmas and more rounds
+than it had. Results go into the folder `curves` of the run, point by point: a session that is
+stopped goes on.
 """
 
 import dataclasses
@@ -87,16 +88,20 @@ def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: 
   loaded = load_run(folder, **moved)
   out = loaded.folder.path / FOLDER
   sigma = loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0)
+  if loaded.config.heals_copies or (loaded.config.noisy_downlink and not sigma):
+    log("the copies of this run are made otherwise than by noise alone: the curves are of noise")
   if not sigma:
     sigma = PAPERS_SIGMA
-    log(f"the copies of this run have no noise: colluders, rounds and queries are at {sigma:g}")
+    log(f"this run has no noise of a known sigma: colluders, rounds and queries are at {sigma:g}")
   taken = f"another process works in {loaded.folder.path}: wait for its end"
   with locked(loaded.folder.path / run_dir.LOCK, taken):
     config = dataclasses.replace(loaded.config, attack_images=grid.images)
     rows = evaluate.attacked_rows(config, loaded.prepared)
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(grid).items()}
     known = trials.identity([loaded.weights], rows, sigma=sigma, settings=settings)
-    kept = trials.Kept(out / "points", known)
+    # A folder for each question, so that another one deletes nothing.
+    sizes = ",".join(f"{eps:g}" for eps in grid.eps)
+    kept = trials.Kept(out / "points" / f"{len(rows)}_images_eps_{sizes}", known)
     points: list[Point] = []
     for name, make in _points(loaded, grid, sigma, rows):
       made = kept.remember(name, make)["points"]

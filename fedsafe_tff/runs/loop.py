@@ -101,7 +101,8 @@ def train(
       if saved < index:
         checkpoints.save(before, index)
       raise _diverged(f"the global model's loss {where} is {row['validation_loss']}", number, path)
-    if robust is not None:
+    # Where the server alone makes it robust, there is nothing to see before it has.
+    if robust is not None and (config.trains_robustly or row["adapted"]):
       row["robust_validation_accuracy"] = robust.accuracy(weights)
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])

@@ -23,10 +23,13 @@ _STEPS = 5
 
 
 def size_of(config: Config) -> float:
-  """Size of the perturbation that a defence trains against, in pixels of [0, 1]; 0 for none."""
+  """Size of the perturbation that the global model is trained against; 0 for none.
+
+  In pixels of [0, 1]. Healed copies leave the global model as it is.
+  """
   if config.trains_robustly and config.local_attack_eps:
     return config.local_attack_eps
-  return config.adaptation_eps if config.adapts or config.heals_copies else 0.0
+  return config.adaptation_eps if config.adapts else 0.0
 
 
 class RobustValidation:

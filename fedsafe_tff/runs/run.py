@@ -57,8 +57,8 @@ def _session(path: pathlib.Path, progress: Progress) -> Iterator[None]:
   """Says if the session before was killed or crashed, of which nobody could tell the user then."""
   if run_dir_lib.read_manifest(path).get("in_session"):
     progress.note(
-      "the session before was killed or crashed: going on with what it saved; if nobody killed it "
-      "memory may be short, which a smaller --batch_size or --image_size takes less of"
+      "the session before was killed or crashed: going on with what it saved; if nobody killed it, "
+      "the disk was full, or memory is short: a smaller --batch_size or --image_size takes less"
     )
   try:
     yield

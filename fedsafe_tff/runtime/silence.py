@@ -1,9 +1,9 @@
 """When a process that does not answer counts as hung.
 
-A process that is stopped, or that the kernel keeps waiting, neither dies nor answers. So a runtime
-asks it now and then for a sign of life, which a thread of that process gives while others compute:
-a long round is no silence. A computation that waits for ever inside TensorFlow is none either, as
-that thread still answers.
+A process that is stopped neither dies nor answers. (One that the kernel keeps waiting, for a disk
+that is gone, nobody can end.) So a runtime asks it now and then for a sign of life, which a thread
+of that process gives while others compute: a long round is no silence. A computation that waits for
+ever inside TensorFlow is none either, as that thread still answers.
 """
 
 import time

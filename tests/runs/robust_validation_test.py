@@ -51,6 +51,7 @@ def test_a_larger_perturbation_leaves_less_and_none_leaves_all(prepared):
     ({"defense": "noise_only"}, 0.0),
     ({"defense": "local", "local_attack_eps": 0.02}, 0.02),
     ({"defense": "adaptation", "adaptation_eps": 0.04}, 0.04),
+    ({"defense": "healed", "adaptation_eps": 0.04}, 0.0),
     ({"defense": "local+adaptation", "local_attack_eps": 0.02, "adaptation_eps": 0.04}, 0.02),
   ],
 )

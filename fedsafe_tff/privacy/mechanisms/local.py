@@ -8,6 +8,8 @@ from fedsafe_tff.privacy.accountant import Release, dp_sgd_releases
 from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism, PrivacySettings
 from fedsafe_tff.privacy.solving import calibrate
 
+_LEAST_COUNT_STDDEV = 2.0
+
 
 def dp_sgd(settings: PrivacySettings) -> Mechanism:
   """Clipped and noised gradients on Poisson batches, see `privacy.dp_sgd`.
@@ -29,7 +31,9 @@ def dp_sgd(settings: PrivacySettings) -> Mechanism:
     raise UserError(f"dp_sgd protects a record or a patient, not a {settings.level}")
   rate = settings.batch_size / least
   steps = settings.local_steps or math.ceil(1.0 / rate)
-  stddev = settings.count_stddev or settings.batch_size / settings.microbatch / 10.0
+  # Of small batches a tenth would make the count cost more than the gradients do.
+  usual = max(_LEAST_COUNT_STDDEV, settings.batch_size / settings.microbatch / 10.0)
+  stddev = settings.count_stddev or usual * (2.0 if settings.microbatch > 1 else 1.0)
   group = settings.group if settings.level == "patient" else 1
   # An image that is drawn, at this rate, is dealt to a microbatch.
   common = {

@@ -30,7 +30,7 @@ def write(path: pathlib.Path, points: Sequence[Mapping[str, Any]], sigma: float)
     here = [point for point in points if point["curve"] == curve]
     sizes = sorted({point["eps"] for point in here})
     attackers = list(dict.fromkeys(point["attacker"] for point in here))
-    for color, eps in zip(style.COLORS, sizes):
+    for color, eps in zip(style.COLORS * len(sizes), sizes):
       for mark, attacker in zip(_MARKS, attackers):
         of = [p for p in here if p["eps"] == eps and p["attacker"] == attacker]
         for side, line in (("self", "-"), ("avg", "--")):
