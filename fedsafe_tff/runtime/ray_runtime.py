@@ -218,7 +218,8 @@ class RayRuntime(InProcessRuntime):
             self._lost(actor, how, what, losses[index], error)
             heapq.heappush(waiting, index)
             continue
-          self._idle.append(actor)
+          if reference not in self._hung:  # else it was killed as it answered
+            self._idle.append(actor)
           if trouble:
             raise ComputationFailed(
               f"{task.names[index]}, stage {task.part.name}: {one_line(trouble)}"
@@ -247,7 +248,7 @@ class RayRuntime(InProcessRuntime):
         f"the Ray cluster has no room for an actor with {self._cpus} CPU and {self._gpus:g} GPU"
       )
     ready, _ = self._ray.wait(references, timeout=_POLL_SECONDS)
-    self._end_hung()
+    self._end_hung(ready)
     finished = []
     for reference in ready:
       if reference in self._busy:
@@ -263,13 +264,15 @@ class RayRuntime(InProcessRuntime):
         )
     return finished
 
-  def _end_hung(self) -> None:
+  def _end_hung(self, ready: Sequence[Any]) -> None:
     """Asks busy actors for signs of life; those that have been silent too long are killed.
+
+    Those whose work is `ready` have answered.
 
     Their results' references then fail as those of dead actors do.
     """
     for reference, (_, actor) in self._busy.items():
-      if reference in self._hung:
+      if reference in self._hung or reference in ready:
         continue
       question, silence = self._asked.get(reference, (None, Silence(self._silent_seconds)))
       if question is not None and self._ray.wait([question], timeout=0)[0]:
