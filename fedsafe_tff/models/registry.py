@@ -10,6 +10,7 @@ from fedsafe_tff import lazy, users_code
 # takes. It is imported on first use, so that flags know the names without TensorFlow.
 MODELS: dict[str, Callable[..., Any]] = {
   "cnn": lazy.Member("fedsafe_tff.models.cnn", "from_settings"),
+  "gn_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "from_settings"),
 }
 
 
@@ -38,13 +39,13 @@ def build_model(
     name: See above.
     input_shape: (height, width, channels).
     num_classes: Number of logits.
-    conv_widths: Of "cnn": "narrow", "wide" or six comma-separated numbers.
+    conv_widths: Of "cnn" and "gn_cnn": "narrow", "wide" or six comma-separated numbers.
     dense_widths: Of "cnn": four comma-separated numbers.
     dropout: Of "cnn": rate before the last layer.
-    mean: Per channel, in pixels of [0, 1]; what the first layer subtracts.
-    stddev: Per channel, in pixels of [0, 1]; what it divides by.
+    mean: Of both, per channel, in pixels of [0, 1]; what the first layer subtracts.
+    stddev: Of both, per channel, in pixels of [0, 1]; what it divides by.
     compute_dtype: Of "cnn": "float32" or "bfloat16".
-    pool_grid: Of "cnn", see `build_cnn`.
+    pool_grid: Of both, see `build_cnn`.
     calibration: Of "cnn": images, uint8 [n, height, width, channels], or None.
     seed: Of what Keras draws.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.registry import MODELS
 from fedsafe_tff.paper import (
   ablation,
   by_attacker,
@@ -79,7 +80,7 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
   told = known.Known(_say, required=not request.only_cached)
   request = dataclasses.replace(request, known=told)
   cache = Cache.of(request)
-  if any(cell.config.model != "cnn" for cell in cells):
+  if any(cell.config.model not in MODELS for cell in cells):
     _set_up(cells[0].config)  # to tell what a user's model is needs TensorFlow
   if request.only_cached:
     failures = [(c, known.why_missing(c, cache)) for c in cells if cache.missing(c)]

@@ -14,6 +14,7 @@ from fedsafe_tff.data import loading, remembered
 from fedsafe_tff.data.formats.frame import Reading
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.spec import Meaning
+from fedsafe_tff.models.registry import MODELS
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.training import own
 
@@ -111,7 +112,7 @@ def identify(config: Config, image_set: ImageSet) -> Inputs:
     UserError: A user's model can't be loaded.
   """
   model_hash = ""
-  if config.model != "cnn":
+  if config.model not in MODELS:
     from fedsafe_tff.models import source  # imports TensorFlow, which takes seconds
 
     model_hash = source.fingerprint(

@@ -203,7 +203,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     seed=config.seed,
   )
   if config.init_from:
-    model = warm_start.begin_from(model, config.init_from)
+    model = warm_start.begin_from(model, config.init_from, config.trainable)
   trivial = remembered.remember(
     config.cache_dir,
     "trivial",

@@ -3,6 +3,7 @@
 import dataclasses
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.classifier import classifier_alone
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
 from fedsafe_tff.runs import saved_models
@@ -59,6 +60,9 @@ def rebuild(run: RunFolder) -> Rebuilt:
       f"{run.path} was trained by a version that stored what trains alone: what its model freezes "
       f"({', '.join(name for name, _ in model.frozen)}) is not in it: train the run again"
     )
+  if config.trainable == "classifier":
+    body = (stored.frozen or ())[len(model.frozen) :]
+    model = classifier_alone(model, body)
   model = model.with_frozen(stored.frozen or ())
   wanted = [tuple(spec.shape) for spec in model.weight_specs()]
   if [weight.shape for weight in stored.weights] != wanted:

@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.classifier import classifier_alone, classifier_specs
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.runs import saved_models
 
@@ -32,23 +33,42 @@ def fingerprint(init_from: str) -> str:
   return hashlib.sha256(file_of(init_from).read_bytes()).hexdigest()
 
 
-def begin_from(model: FunctionalModel, init_from: str) -> FunctionalModel:
+def begin_from(model: FunctionalModel, init_from: str, trainable: str = "all") -> FunctionalModel:
   """The model with stored initial weights, and with what was frozen beside them.
+
+  Args:
+    model: As it would begin.
+    init_from: A run folder, or a file of weights.
+    trainable: "all", or "classifier" to freeze what comes before. Then a classifier of other
+      classes is left out of what is taken: it begins as the model has it.
 
   Raises:
     UserError: The file is damaged, or of another model.
   """
   file = file_of(init_from)
   stored = saved_models.read(file)
-  wanted = [tuple(spec.shape) for spec in model.weight_specs()]
-  if [weight.shape for weight in stored.weights] != wanted:
+  own = len(model.frozen)
+  frozen = stored.frozen or ()
+  weights = (*frozen[own:], *stored.weights)  # of a run that trained the classifier alone too
+  specs = model.weight_specs()
+  last = len(classifier_specs(model)) if trainable == "classifier" else 0
+  compared = slice(None, -last if last else None)
+  wanted = [tuple(spec.shape) for spec in specs[compared]]
+  if len(weights) != len(specs) or [weight.shape for weight in weights[compared]] != wanted:
     raise UserError(
       f"--init_from={init_from} is of another model: its weights have shapes "
-      f"{[weight.shape for weight in stored.weights]}, this run's {wanted}; match --model, its "
-      "widths, --pool_grid, --image_size and the number of classes"
+      f"{[weight.shape for weight in weights]}, this run's "
+      f"{[tuple(spec.shape) for spec in specs]}; match --model, its widths, --pool_grid, "
+      "--image_size and the number of classes"
     )
   if stored.frozen is not None:
-    model = model.with_frozen(stored.frozen)
-  return dataclasses.replace(
-    model, init_fn=lambda key: tuple(tf.constant(weight) for weight in stored.weights)
-  )
+    model = model.with_frozen(frozen[:own])
+  if last:
+    model = classifier_alone(model, weights[:-last])
+    same = [weight.shape for weight in weights[-last:]] == [
+      tuple(spec.shape) for spec in specs[-last:]
+    ]
+    if not same:
+      return model
+    weights = weights[-last:]
+  return dataclasses.replace(model, init_fn=lambda key: tuple(map(tf.constant, weights)))

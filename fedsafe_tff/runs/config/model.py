@@ -10,21 +10,26 @@ def _is_cnn(config: "ModelConfig") -> bool:
   return config.model == "cnn"
 
 
+def _is_built_in(config: "ModelConfig") -> bool:
+  return config.model in MODELS
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
   """Model."""
 
   model: str = setting(
     "cnn",
-    f"{', '.join(MODELS)}, or a user's own as PATH/file.py:function or package.module:function; "
+    "cnn: the paper's; gn_cnn: its convolutions with GroupNorm and a linear classifier, for "
+    "private training; or a user's own as PATH/file.py:function or package.module:function; "
     "the function takes (input_shape, num_classes) and returns a Keras model that ends in logits.",
   )
   conv_widths: str = setting(
     "narrow",
     "Filters of the six convolutions: narrow (16,16,32,32,64,64), wide "
     "(100,150,200,200,250,250) or six comma-separated numbers.",
-    applies=_is_cnn,
-    needs="--model=cnn",
+    applies=_is_built_in,
+    needs="--model=cnn or gn_cnn",
   )
   dense_widths: str = setting(
     "64,32,16,8",
@@ -54,13 +59,21 @@ class ModelConfig:
     "Begin with the weights of a finished run (its folder) or of an .npz of its models/, with the "
     "normalisation that belongs to them, in the place of --init.",
   )
+  trainable: str = setting(
+    "all",
+    "What trains: all weights, or the classifier alone (the last kernel and bias) on the layers of "
+    "--init_from; its classes may be others than there.",
+    choices=("all", "classifier"),
+    applies=lambda c: bool(c.init_from),
+    needs="--init_from",
+  )
   pool_grid: int = setting(
     0,
     "Average the last feature map over a grid of this many cells a side, where the class lies in "
     "texture more than in place; 0: every position reaches the dense layers (the paper).",
     low=0,
-    applies=_is_cnn,
-    needs="--model=cnn",
+    applies=_is_built_in,
+    needs="--model=cnn or gn_cnn",
   )
   compute_dtype: str = setting(
     "float32",
