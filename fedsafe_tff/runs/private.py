@@ -10,6 +10,7 @@ from fedsafe_tff.privacy.mechanisms.registry import build_mechanism
 from fedsafe_tff.privacy.statement import SERVERS_IMAGES, PrivacyStatement
 from fedsafe_tff.runs.config import Config
 
+BEGUN = "the images behind --init_from, which are taken to be public"
 ADAPTED = f"{SERVERS_IMAGES}, on which adaptation trains without clipping or noise"
 
 
@@ -87,10 +88,12 @@ def statement(config: Config, made: Mechanism | None, rounds: int) -> PrivacySta
   """What is guaranteed after so many rounds; of a run without a mechanism, that nothing is."""
   if made is not None:
     found = made.statement(rounds)
+    left = found.not_covered
     if config.adapts or config.heals_copies:
-      left = tuple(ADAPTED if what == SERVERS_IMAGES else what for what in found.not_covered)
-      found = dataclasses.replace(found, not_covered=left)
-    return found
+      left = tuple(ADAPTED if what == SERVERS_IMAGES else what for what in left)
+    if config.init_from:
+      left = (*left, BEGUN)
+    return dataclasses.replace(found, not_covered=left)
   name = "noise without clipping" if config.noised_uploads else "none"
   return PrivacyStatement(
     mechanism=name,
