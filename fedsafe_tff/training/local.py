@@ -83,7 +83,7 @@ def train(
   state = tf.nest.map_structure(tf.convert_to_tensor, state)
 
   def step(number, x, y, counts, carry):
-    weights, state, memory, seen, loss_sum, correct = carry
+    weights, state, memory, seen, counted, loss_sum, correct = carry
     (logits, losses, gradients), memory = follow(
       gradient, model, weights, x, y, memory, key=key, step=number, attack_eps=attack_eps
     )
@@ -92,13 +92,17 @@ def train(
     hits = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), y), tf.float32)
     loss_sum += counts * tf.reduce_sum(losses)
     correct += counts * tf.reduce_sum(hits)
-    return tuple(weights), state, memory, seen + tf.shape(y)[0], loss_sum, correct
+    number = tf.shape(y)[0]
+    counted += counts * tf.cast(number, tf.float32)
+    return tuple(weights), state, memory, seen + number, counted, loss_sum, correct
 
   zero = tf.constant(0.0)
-  carry = (weights, state, memory_of(gradient), tf.constant(0), zero, zero)
-  weights, _, _, seen, loss_sum, correct = feed.fold(step, carry)
+  carry = (weights, state, memory_of(gradient), tf.constant(0), zero, zero, zero)
+  weights, _, _, seen, counted, loss_sum, correct = feed.fold(step, carry)
   count = tf.cast(seen if feed.count is None else feed.count, tf.float32)
-  return Trained(tuple(weights), count, loss_sum / count, correct / count)
+  # Poisson batches hold more or fewer images than there are.
+  counted = tf.maximum(counted, 1.0)
+  return Trained(tuple(weights), count, loss_sum / counted, correct / counted)
 
 
 def local_update(

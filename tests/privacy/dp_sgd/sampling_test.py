@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy.dp_sgd.sampling import PoissonFeed, poisson_rows
+from fedsafe_tff.training import local
 from tests import small
 
 COUNT, RATE, DRAWS = 50, 0.13, 2000
@@ -89,3 +91,16 @@ def test_who_is_drawn_does_not_depend_on_what_the_records_are():
 def test_a_rate_that_the_data_cannot_give(rate):
   with pytest.raises(UserError, match="must lie in"):
     PoissonFeed(tf.zeros([2, 8, 8, 1]), tf.zeros([2]), keys.root(0), rate=rate, steps=1)
+
+
+def test_accuracy_and_loss_are_of_the_images_that_were_drawn():
+  """Batches that count hold more images in all than the client has."""
+  model = small.linear()
+  images, labels = tf.zeros([6, *model.input_shape], tf.uint8), tf.zeros([6], tf.int32)
+  feed = PoissonFeed(images, labels, keys.root(0), rate=0.9, steps=3)
+  optimizer = tff.learning.optimizers.build_sgdm(1e-9)
+  weights = [tf.zeros(spec.shape) for spec in model.weight_specs()]
+  trained = local.train(model, weights, feed, keys.root(1), optimizer)
+  assert trained.count == 6
+  assert trained.accuracy == 1.0
+  np.testing.assert_allclose(trained.loss, np.log(model.num_classes), rtol=1e-5)
