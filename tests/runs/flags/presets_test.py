@@ -27,3 +27,14 @@ def test_no_name_or_a_wrong_one_is_one_line():
     command_line.parse(["--preset"])
   with pytest.raises(UserError, match="choose one of demo"):
     command_line.parse(["--preset=../demo"])
+
+
+def test_private_training_begins_with_public_weights():
+  """One network in both presets, and no way to forget where the frozen layers come from."""
+  public = command_line.parse(["--preset=public"])
+  private = command_line.parse(["--preset=private", "--init_from=public"])
+  assert private.trainable == "classifier" and private.privacy == "dp_sgd"
+  for name in ("model", "conv_widths", "pool_grid", "image_size"):
+    assert getattr(public, name) == getattr(private, name)
+  with pytest.raises(UserError, match="--trainable has no effect here: it needs --init_from"):
+    command_line.parse(["--preset=private"])
