@@ -64,8 +64,6 @@ class ModelConfig:
     "What trains: all weights, or the classifier alone (the last kernel and bias) on the layers of "
     "--init_from; its classes may be others than there.",
     choices=("all", "classifier"),
-    applies=lambda c: bool(c.init_from),
-    needs="--init_from",
   )
   pool_grid: int = setting(
     0,

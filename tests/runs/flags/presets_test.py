@@ -36,5 +36,5 @@ def test_private_training_begins_with_public_weights():
   assert private.trainable == "classifier" and private.privacy == "dp_sgd"
   for name in ("model", "conv_widths", "pool_grid", "image_size"):
     assert getattr(public, name) == getattr(private, name)
-  with pytest.raises(UserError, match="--trainable has no effect here: it needs --init_from"):
+  with pytest.raises(UserError, match="--init_from=RUN_DIR, such as one of --preset=public"):
     command_line.parse(["--preset=private"])
