@@ -1,9 +1,12 @@
 """What attackers on privacy get out of a finished run: membership, inversion, a bound of epsilon.
 
-python -m experiments.audit RUN_DIR [--canaries=200] [--steps=400] [--data_dir=FOLDER]
+python -m experiments.audit RUN_DIR [--canaries=200] [--steps=400] [--shadows=0]
+  [--data_dir=FOLDER]
 
 --canaries     canaries of the one-run audit (Steinke et al. 2023)
 --steps        at most so many of a client's local steps are watched
+--shadows      shadow models of LiRA (Carlini et al. 2022), such as 16: each is a whole training;
+               0, the default, goes without. A session that is stopped goes on where it was.
 --data_dir, --cache_dir  where the run's images and cache lie now
 
 Tables are printed and kept in RUN_DIR/audit, with the picture of what was recovered. Canaries are
@@ -16,7 +19,7 @@ from collections.abc import Sequence
 from fedsafe_tff.commands import main
 from fedsafe_tff.errors import UserError
 
-_NUMBERS = ("canaries", "steps")
+_NUMBERS = ("canaries", "steps", "shadows")
 _MOVED = ("data_dir", "cache_dir")
 
 
@@ -31,7 +34,7 @@ def audit(arguments: Sequence[str]) -> int:
   numbers, moved = {}, {}
   for argument in rest:
     name, equals, value = argument.lstrip("-").partition("=")
-    if name in _NUMBERS and value.isdecimal() and int(value) > 0:
+    if name in _NUMBERS and value.isdecimal() and (int(value) > 0 or name == "shadows"):
       numbers[name] = int(value)
     elif name in _MOVED and equals:
       moved[name] = value
@@ -43,13 +46,19 @@ def audit(arguments: Sequence[str]) -> int:
 
   folder = RunFolder.read(target)
   from fedsafe_tff.runs import audit as audit_lib
+  from fedsafe_tff.runs.report import audit_page
   from fedsafe_tff.runs.report.progress import Progress
+  from fedsafe_tff.runs.run import Stopped
 
-  with Progress() as progress:
-    found = audit_lib.audit_run(
-      folder.path, audit_lib.Effort(**numbers), log=progress.note, **moved
-    )
-  print(f"{folder.title()}\n\n{audit_lib.text_of(found)}")
+  try:
+    with Progress() as progress:
+      found = audit_lib.audit_run(
+        folder.path, audit_lib.Effort(**numbers), log=progress.note, **moved
+      )
+  except Stopped as stopped:
+    print(stopped, flush=True)
+    return 1
+  print(f"{folder.title()}\n\n{audit_page.text_of(found)}")
   print(f"audit: {folder.path / audit_lib.FOLDER}")
   return 1 if found["one_run"]["refuted"] else 0
 
