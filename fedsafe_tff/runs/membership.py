@@ -99,7 +99,11 @@ def infer(
   if shadows:
     facts = _lira(run, shadows, rows, member, logits, by, folder, log)
   elif there := shadows_lib.kept(folder):
-    log(f"{there} shadow models lie in the folder: --shadows={there} takes them up")
+    count = max(2, there - there % 2)
+    log(
+      f"{there} shadow models lie in the folder and are not asked: --shadows={count} takes up "
+      "those of this recipe"
+    )
   scores = Scores(rows, member, by)
   found = []
   for name in models:

@@ -1,7 +1,9 @@
 """LiRA's shadow models of a tiny run: by its recipe, resumed, and the same bits every time."""
 
 import dataclasses
+import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.runs import membership, run_dir, shadows
 from fedsafe_tff.runs.audit import Effort, audit_run
 from fedsafe_tff.runs.load import load_run
+from fedsafe_tff.runs.run import Stopped
 from fedsafe_tff.runs.trainers import Trainer
 from tests.runs import tiny
 
@@ -93,16 +96,25 @@ def test_a_killed_session_goes_on_and_ends_with_the_same_bits(
   wanted = made(loaded, rows, audited / "audit")
   real, calls = Trainer.next, []
 
-  def dies(self, state, index):
+  def interrupted(self, state, index):
     calls.append(index)
-    if len(calls) == 4:  # the second round of the second shadow model
+    if len(calls) == 1:
+      signal.raise_signal(signal.SIGTERM)
+    if len(calls) == 4:
       raise _Asked
     return real(self, state, index)
 
-  monkeypatch.setattr(Trainer, "next", dies)
-  with pytest.raises(_Asked):
+  monkeypatch.setattr(Trainer, "next", interrupted)
+  with pytest.raises(Stopped, match="stopped by SIGTERM: the same command continues"):
     made(loaded, rows, tmp_path)
+  assert calls == [0]  # the round that it was in is finished
+  told = []
+  with pytest.raises(_Asked):  # as if killed, in the second round of the second shadow model
+    made(loaded, rows, tmp_path, log=told.append)
   assert calls == [0, 1, 0, 1]
+  assert told[0] == "shadow 1/2: continuing after round 1 of 2"
+  assert re.fullmatch(r"shadow 1/2: trained on \d+ of \d+ images, left \d+:\d\d", told[1])
+  assert re.fullmatch(r"shadow 2/2: round 1/2, left \d+:\d\d", told[2])
   found = made(loaded, rows, tmp_path)
   assert calls[4:] == [1]
   np.testing.assert_array_equal(found.trained, wanted.trained)
@@ -179,7 +191,7 @@ def test_an_older_audit_says_what_it_leaves_lying(audited, loaded, tmp_path):
   shutil.copytree(audited / "audit", copied)
   told = []
   found, _ = membership.infer(loaded, 0, copied, told.append)
-  assert found["shadows"] is None and "--shadows=2 takes them up" in told[0]
+  assert found["shadows"] is None and "--shadows=2 takes up those" in told[0]
   assert membership.LIRA not in {row["attack"] for row in found["membership"]}
 
 

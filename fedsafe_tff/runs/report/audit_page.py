@@ -64,7 +64,8 @@ def _lira(shadows: Mapping[str, Any]) -> str:
     f"recipe on a random half of a pool of {shadows['images']} images ({shadows['members']} of "
     f"the clients, the others of evaluation and validation), {shadows['trained_on']:.0f} on "
     "average, dealt anew as the run's were; near-duplicates and patients stay together. Each image "
-    "was in half of them. Initial weights, orders, dropout and noise come of seeds of their own."
+    "was in half of them. Orders, dropout, noise, and initial weights where they are drawn, come "
+    "of seeds of their own."
   ]
   if shadows["adapted"]:
     lines.append("Shadow models are adapted as the run's, on the server's own images.")
