@@ -13,6 +13,7 @@ from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.runs import membership, run_dir, shadows
 from fedsafe_tff.runs.audit import Effort, audit_run
 from fedsafe_tff.runs.load import load_run
+from fedsafe_tff.runs.report import audit_page
 from fedsafe_tff.runs.run import Stopped
 from fedsafe_tff.runs.trainers import Trainer
 from tests.runs import tiny
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.usefixtures("built_once")
 _COUNT = 2
 _PLAIN = {"defense": "none", "attacks": "fgsm", "attack_eps": 0.1, "attack_images": 4}
 _PRIVATE = {"privacy": "dp_sgd", "clip_norm": 0.5, "target_epsilon": 4.0}
+
+
+_BOUND = {"sentence": "So.", "watched_steps": 1, "steps": 1, "stated_epsilon": None}
 
 
 class _Asked(Exception):
@@ -193,6 +197,41 @@ def test_an_older_audit_says_what_it_leaves_lying(audited, loaded, tmp_path):
   found, _ = membership.infer(loaded, 0, copied, told.append)
   assert found["shadows"] is None and "--shadows=2 takes up those" in told[0]
   assert membership.LIRA not in {row["attack"] for row in found["membership"]}
+
+
+def test_what_is_like_a_clients_image_or_of_another_site_is_left_out(
+  loaded, rows, tmp_path, monkeypatch
+):
+  given, images = loaded.prepared, loaded.prepared.image_set
+  copied, held = given.parts.evaluation[:2]
+  groups, sites = images.groups.copy(), ["A"] * len(images)
+  groups[copied] = groups[given.clients[0][0]]
+  sites[held] = "B"
+  other = dataclasses.replace(images, groups=groups, sites=tuple(sites))
+  run = dataclasses.replace(
+    loaded,
+    prepared=dataclasses.replace(given, image_set=other),
+    config=dataclasses.replace(loaded.config, holdout_sites="B"),
+  )
+  pools = []
+
+  def models(run, pool, count, folder, log):
+    pools.append(pool)
+    trained = np.random.default_rng(0).permutation(len(pool)) % 2 == 0
+    trained = np.stack([trained, ~trained])
+    trained[:, 5] = False  # as for an image that the deal leaves out
+    return shadows.Shadows(trained, {"global model": np.zeros([2, len(pool), 2], np.float32)})
+
+  monkeypatch.setattr(membership.shadows_lib, "shadow_models", models)
+  found, scores = membership.infer(run, 2, tmp_path, lambda text: None)
+  assert set(rows) - set(pools[0]) == {copied, held} and set(pools[0]) <= set(rows)
+  facts = found["shadows"]
+  assert (facts["copies_left_out"], facts["others_left_out"]) == (1, 2)
+  judged = scores.of("global model", membership.LIRA)[2]
+  assert set(rows) - set(judged) == {copied, held, pools[0][5]}
+  assert len(scores.of("global model", "threshold on loss")[2]) == len(rows)
+  text = audit_page.text_of(found | {"inversion": [], "one_run": _BOUND})
+  assert "of the clients' images: 1." in text and "could be given them: 2." in text
 
 
 def test_what_can_not_be_is_one_line(audited, loaded, rows, tmp_path, capsys):

@@ -80,12 +80,12 @@ def _lira(shadows: Mapping[str, Any]) -> str:
     lines.append("Models are asked about images as they were before --feature_shift.")
   if shadows["copies_left_out"]:
     lines.append(
-      f"{shadows['copies_left_out']} images are left out: they are near-duplicates or of patients "
-      "of the clients' images."
+      f"Left out as near-duplicates, or as of patients, of the clients' images: "
+      f"{shadows['copies_left_out']}."
     )
   if shadows["others_left_out"]:
     lines.append(
-      f"{shadows['others_left_out']} images are left out: they are of sites that are held out, or "
-      "no client could be given them."
+      f"Left out as of sites that are held out, or as no client could be given them: "
+      f"{shadows['others_left_out']}."
     )
   return " ".join(lines)
