@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, versions
+from fedsafe_tff.attackers.holding import digest
+from fedsafe_tff.data.files import locked
 from fedsafe_tff.data.seeds import generator
-from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.models.functional import FunctionalModel
-from fedsafe_tff.privacy.audit import canaries, inversion, membership, one_run
+from fedsafe_tff.privacy.audit import canaries, inversion, lira, one_run
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
-from fedsafe_tff.runs import private, run_dir
+from fedsafe_tff.runs import membership, private, run_dir
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.noise import Noise
-from fedsafe_tff.runs.report import privacy_section, render
+from fedsafe_tff.runs.report import audit_page, privacy_section, render
 
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
 _PRESUMED_CLIP = 1.0  # of an attacker on a training that clips nothing
+_VERSION = 1  # of what an audit does
 Log = Callable[[str], None]
 
 
@@ -38,16 +40,23 @@ class Effort:
     steps: At most so many of a client's steps are watched; what they show holds for all.
     inversion_steps: Of gradient inversion.
     restarts: Of gradient inversion.
+    shadows: Shadow models of LiRA, an even number, each a whole training; 0 goes without.
   """
 
   canaries: int = 200
   steps: int = 400
   inversion_steps: int = 400
   restarts: int = 2
+  shadows: int = 0
 
 
 def audit_run(
-  path: str | pathlib.Path, effort: Effort = Effort(), log: Log = print, **moved: Any
+  path: str | pathlib.Path,
+  effort: Effort = Effort(),
+  log: Log = print,
+  *,
+  reuse: bool = False,
+  **moved: Any,
 ) -> dict[str, Any]:
   """Audits a run and writes what came out; returns it.
 
@@ -55,42 +64,51 @@ def audit_run(
     path: The run folder.
     effort: How much to do.
     log: Is told what is done.
+    reuse: Whether an audit of the same run and effort that lies in the folder is taken for it.
     **moved: Settings of where things lie now, such as `data_dir`.
 
   Raises:
-    UserError: As `load_run`, or there are too few images.
+    UserError: As `load_run`, there are too few images, or shadow models can't be trained.
+    Stopped: Somebody asked the program to stop while it trained a shadow model.
   """
+  if effort.shadows:
+    lira.check_count(effort.shadows)
   run = load_run(path, **moved)
   if not run.folder.privacy:
     log(privacy_section.OLD)
-  log("membership inference")
-  found: dict[str, Any] = {"membership": _membership(run)}
-  log("gradient inversion")
-  found["inversion"], pictures = _inversion(run, effort)
-  log(f"one-run audit with {effort.canaries} canaries")
-  found["one_run"] = _one_run(run, effort)
-  out = run.folder.path / FOLDER
-  _draw(pictures, out / "inversion.png")
-  run_dir.write_json(out / "audit.json", run_dir.without_nan(found))
-  render.write_text(out / "audit.md", text_of(found))
+  out, made_for = run.folder.path / FOLDER, _made_for(run, effort)
+  before = run.folder.audit
+  if reuse and before.get("made_for") == made_for and membership.Scores.load(out) is not None:
+    log(f"{run.folder.path} was audited with this effort: taken from {out}")
+    return before
+  taken = f"another process works in {run.folder.path}: wait for its end"
+  with locked(run.folder.path / run_dir.LOCK, taken):
+    log("membership inference")
+    found, scores = membership.infer(run, effort.shadows, out, log)
+    log("gradient inversion")
+    found["inversion"], pictures = _inversion(run, effort)
+    log(f"one-run audit with {effort.canaries} canaries")
+    found["one_run"] = _one_run(run, effort)
+    found["made_for"] = made_for
+    _draw(pictures, out / "inversion.png")
+    scores.save(out)
+    run_dir.write_json(out / "audit.json", run_dir.without_nan(found))
+    render.write_text(out / "audit.md", audit_page.text_of(found))
   return found
 
 
-def _membership(run: LoadedRun) -> list[dict[str, Any]]:
-  """Who tells the clients' images from those that nobody trained on, by model."""
-  scorer = Scorer(run.model, 64)
-  rows = np.concatenate(run.prepared.clients)
-  members = run.prepared.image_set.images[rows], run.prepared.image_set.labels[rows]
-  others = tuple(np.concatenate(p) for p in zip(*map(run.images, ("evaluation", "validation"))))
-  models = {"global model": run.weights}
-  if any((a != b).any() for a, b in zip(run.copies[0], run.weights)):
-    models["a client's copy"] = run.copies[0]
-  found = []
-  for name, weights in models.items():
-    sides = [(scorer.logits(weights, x), np.asarray(y)) for x, y in (members, others)]
-    made = membership.membership_inference(*sides, seed=run.config.seed)
-    found += [{"model": name, **dataclasses.asdict(each)} for each in made]
-  return found
+def _made_for(run: LoadedRun, effort: Effort) -> dict[str, Any]:
+  """What an audit depends on, as JSON has it."""
+  models = [digest(weights).hex() for weights in (run.weights, *run.copies[:1])]
+  return {
+    "version": _VERSION,
+    "effort": dataclasses.asdict(effort),
+    "models": models,
+    "identity": run.prepared.inputs.identity,
+    "drawn_by": versions.drawn_by({"result_versions": versions.current()}),
+    "settings": run.config.without_attacks().identity(),
+    "rounds": run.rounds,
+  }
 
 
 def _mechanism(run: LoadedRun):
@@ -194,7 +212,7 @@ def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
   images, labels = run.client_images(0)
   shape = tuple(run.model.input_shape)
   count = min(effort.canaries, int(np.prod(shape)))
-  steps = config.rounds * private.poisson_steps(config, [len(images)])
+  steps = run.rounds * private.poisson_steps(config, [len(images)])
   watched = min(effort.steps, steps)
   included = one_run.coins(count, config.seed)
   model = _linear(shape, run.model.num_classes, 4.0 * clip_norm)
@@ -214,7 +232,7 @@ def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
     key=key,
   )
   bound = one_run.audit(scores, included, config.uplink_delta)
-  stated = None if mechanism is None else mechanism.statement(config.rounds).epsilon
+  stated = None if mechanism is None else mechanism.statement(run.rounds).epsilon
   return {
     **dataclasses.asdict(bound),
     "stated_epsilon": stated,
@@ -222,44 +240,8 @@ def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
     "sentence": bound.sentence(stated),
     "watched_steps": watched,
     "steps": steps,
+    "adaptive_clip": mechanism is not None and config.dp_clip == "adaptive",
   }
-
-
-def text_of(found: dict[str, Any]) -> str:
-  """An audit as Markdown."""
-  names = ["model", "attack", "AUC (95 %)", "advantage", "found at 1 % false"]
-  rows = [
-    [
-      each["model"], each["attack"], f"{each['auc']:.3f} ({each['low']:.3f} to {each['high']:.3f})",
-      f"{each['advantage']:.3f}", f"{each['true_positives']:.3f}",
-    ]
-    for each in found["membership"]
-  ]  # fmt: skip
-  inverted = [
-    [
-      str(each["images"]), f"{each['ssim']:.2f}", f"{each['control']:.2f}", f"{each['psnr']:.1f}",
-      f"{each['correlation']:.2f}",
-    ]
-    for each in found["inversion"]
-  ]  # fmt: skip
-  bound = found["one_run"]
-  parts = [
-    "# Privacy audit",
-    "## Who tells the clients' images from others\n\nAn AUC of 0.5 is chance. The first row of a "
-    "model is its best attack, chosen on the images that it is judged on.\n\n"
-    + render.markdown(names, rows),
-    "## What the server makes of a client's first step\n\nSimilarity (SSIM) to the true images: "
-    "1 is the same; *another* is what a picture that nobody recovered gets. The rows of "
-    "inversion.png are the true images and, below each, the recovered.\n\n"
-    + render.markdown(["images", "SSIM", "another", "PSNR (dB)", "correlation"], inverted),
-    "## A lower bound of epsilon from canaries\n\n"
-    + bound["sentence"]
-    + f"\n\nOf a linear model, trained by the run's gradient and sampling: the easiest for the "
-    f"attacker, who sees every released gradient of {bound['watched_steps']} of a client's "
-    f"{bound['steps']} steps."
-    + ("" if bound["stated_epsilon"] is not None else " The run states no epsilon of local steps."),
-  ]
-  return "\n\n".join(parts) + "\n"
 
 
 def _draw(pictures: Sequence[np.ndarray], path: pathlib.Path) -> None:

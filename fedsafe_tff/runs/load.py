@@ -50,6 +50,12 @@ class LoadedRun:
     return self.prepared.image_set.images[rows], self.prepared.image_set.labels[rows]
 
   @property
+  def rounds(self) -> int:
+    """Rounds that it trained: `--stop_at_epsilon` leaves fewer than the settings ask for."""
+    numbers = [row["round"] for row in self.folder.metrics]
+    return int(self.folder.privacy.get("rounds") or max(numbers, default=self.config.rounds))
+
+  @property
   def class_names(self) -> tuple[str, ...]:
     """Names of the labels 0, 1, ..."""
     return tuple(self.prepared.image_set.class_names)

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -107,6 +107,38 @@ def _shifts(config: Config, count: int) -> dict[str, Callable[[np.ndarray], np.n
   }
 
 
+def write_shards(
+  config: Config,
+  folder: str,
+  image_set: ImageSet,
+  clients: Sequence[np.ndarray],
+  server: np.ndarray,
+  data_hash: str,
+) -> shards.ShardStore:
+  """Writes what clients and server train on, or finds it complete.
+
+  Args:
+    config: The run's settings.
+    folder: Where to write it.
+    image_set: The images.
+    clients: For each client, indices of its images.
+    server: Indices of the server's.
+    data_hash: Hash of the image set.
+
+  Raises:
+    UserError: The folder can't be written.
+  """
+  files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
+  return shard_writer.build_from_rows(
+    folder,
+    data_hash,
+    image_set,
+    files | {shards.SERVER: server},
+    changes=_shifts(config, len(clients)),
+    change_key=[config.feature_shift, config.seed if config.feature_shift != "none" else 0],
+  )
+
+
 def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Mean and standard deviation (0.001 at least) of every channel, in pixels of [0, 1]."""
   if len(images) <= _EXACT_IMAGES:
@@ -176,14 +208,8 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     if without:
       log(f"{without} of {len(clients)} clients hold no image of {class_phrase(name)}")
   identified = inputs.identify(config, image_set)
-  files = {shards.client_name(client): rows for client, rows in enumerate(clients)}
-  store = shard_writer.build_from_rows(
-    config.cache_dir,
-    identified.data_hash,
-    image_set,
-    files | {shards.SERVER: parts.adaptation},
-    changes=_shifts(config, len(clients)),
-    change_key=[config.feature_shift, config.seed if config.feature_shift != "none" else 0],
+  store = write_shards(
+    config, config.cache_dir, image_set, clients, parts.adaptation, identified.data_hash
   )
   # The server normalises by its own images: the clients' statistics stay with them.
   server = image_set.images[parts.adaptation]

@@ -1,6 +1,7 @@
 """An audit of tiny runs: what it writes, and that DP-SGD shows in all three attacks."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -9,7 +10,9 @@ import pytest
 from fedsafe_tff.commands import audit, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import audit as audit_lib
+from fedsafe_tff.runs import audits, saved_models
 from fedsafe_tff.runs.audit import Effort, audit_run
+from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
 pytestmark = pytest.mark.usefixtures("built_once")
@@ -87,7 +90,57 @@ def test_bad_arguments_are_one_line(plain, tmp_path):
     ([], "give a run folder"),
     ([str(tmp_path)], "no run folder|not a run folder|is no run"),
     ([run, "--canaries=none"], "number above 0"),
+    ([run, run, "--shadows=x"], "number above 0, --shadows=16"),
+    ([run, str(tmp_path)], "not a run folder"),
     ([run, "--colour=red"], "unknown here"),
   ):
     with pytest.raises(UserError, match=message):
       audit.audit(words)
+
+
+@pytest.fixture(scope="module")
+def changed(plain, tmp_path_factory):
+  """The run with other weights, and the audit of before."""
+  run = tmp_path_factory.mktemp("changed") / "run"
+  shutil.copytree(plain[0], run)
+  stored = load_run(run)
+  weights = tuple(weight + 0.5 for weight in stored.weights)
+  saved_models.save(run / "models", weights, [weights] * 3, stored.model)
+  return run
+
+
+def test_runs_beside_each_other(plain, changed):
+  before = (plain[0] / "audit" / "audit.json").read_bytes()
+  told = []
+  found, text = audits.audit_runs([plain[0], changed, plain[0]], _EFFORT, log=told.append)
+  taken = [line for line in told if "was audited with this effort" in line]
+  assert taken == [f"{plain[0]} was audited with this effort: taken from {plain[0] / 'audit'}"] * 2
+  assert (plain[0] / "audit" / "audit.json").read_bytes() == before
+  assert found[0] == found[2] == plain[1] and found[1]["membership"] != found[0]["membership"]
+  stored = tiny.read_json(plain[0] / "audit" / "compared.json")["runs"]
+  first, other, again = (run["models"][0] for run in stored)
+  assert first["threshold_difference"] is None and first["lira"] is None
+  difference = other["threshold_difference"]
+  assert difference["paired"] and difference["low"] < difference["high"]
+  made = other["threshold"]["auc"] - first["threshold"]["auc"]
+  assert difference["auc"] == pytest.approx(made)
+  same = again["threshold_difference"]
+  assert same["low"] == same["auc"] == same["high"] == 0
+  assert "image by image" in text and "LiRA" not in text
+  assert text in (plain[0] / "audit" / "compared.md").read_text()
+  assert not (changed / "audit" / "compared.md").exists()
+
+
+def test_another_effort_is_not_taken_for_it(plain, tmp_path, monkeypatch):
+  def asked(*_):
+    raise UserError("it audits")
+
+  monkeypatch.setattr(audit_lib.membership, "infer", asked)
+  audits.audit_runs([plain[0]], _EFFORT, log=lambda text: None)
+  with pytest.raises(UserError, match="it audits"):
+    audits.audit_runs([plain[0]], dataclasses.replace(_EFFORT, steps=7), log=lambda text: None)
+  run = tmp_path / "run"
+  shutil.copytree(plain[0], run)
+  (run / "audit" / "scores.npz").unlink()  # as older versions left it
+  with pytest.raises(UserError, match="it audits"):
+    audits.audit_runs([run], _EFFORT, log=lambda text: None)

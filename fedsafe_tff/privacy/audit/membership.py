@@ -6,13 +6,16 @@ optional package tensorflow-empirical-privacy, the same two from its suite.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fedsafe_tff.data.seeds import generator
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.statistics import wilson_ends
 
+FALSE_RATE = 0.01  # of others that are taken for members, where it is counted who is found
+THRESHOLD = "threshold on"  # how the names of attacks by one number begin
 _FOLDS = 5
 
 
@@ -27,6 +30,8 @@ class Membership:
     high: Likewise.
     advantage: Largest true-positive rate less false-positive rate.
     true_positives: Rate of members found where one in a hundred others is taken for one.
+    found_low: Of Wilson's 95 % interval of it, at the threshold that these others give.
+    found_high: Likewise.
   """
 
   attack: str
@@ -35,6 +40,8 @@ class Membership:
   high: float
   advantage: float
   true_positives: float
+  found_low: float
+  found_high: float
 
 
 def features(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -57,20 +64,15 @@ def features(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
   }
 
 
-def membership_inference(
-  members: tuple[np.ndarray, np.ndarray],
-  others: tuple[np.ndarray, np.ndarray],
-  *,
-  seed: int = 0,
-  bootstraps: int = 200,
-) -> list[Membership]:
-  """Thresholds and a logistic regression, the best first.
+def attack_scores(
+  members: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray], *, seed: int = 0
+) -> dict[str, np.ndarray]:
+  """What each attack gives every image, float [members + others], higher where it seems a member.
 
   Args:
     members: Logits, float [n, classes], and labels, int [n], of images that were trained on.
     others: The same of images that were not, of the same distribution.
-    seed: Of folds and bootstrap.
-    bootstraps: Resamplings for the intervals.
+    seed: Of the folds.
 
   Raises:
     UserError: Too few images for the folds.
@@ -87,7 +89,7 @@ def membership_inference(
     )
   truth = np.repeat([1, 0], [len(members[1]), len(others[1])])
   of = [features(*side) for side in (members, others)]
-  scores = {f"threshold on {name}": np.concatenate([f[name] for f in of]) for name in of[0]}
+  scores = {f"{THRESHOLD} {name}": np.concatenate([f[name] for f in of]) for name in of[0]}
   inputs = np.nan_to_num(np.stack(list(scores.values()), 1), posinf=1e6, neginf=-1e6)
   state = int(generator(seed, "membership folds").integers(2**31))
   regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -95,6 +97,43 @@ def membership_inference(
   scores["logistic regression"] = cross_val_predict(
     regression, inputs, truth, cv=folds, method="decision_function"
   )
+  return scores
+
+
+def membership_inference(
+  members: tuple[np.ndarray, np.ndarray],
+  others: tuple[np.ndarray, np.ndarray],
+  *,
+  seed: int = 0,
+  bootstraps: int = 200,
+) -> list[Membership]:
+  """Thresholds and a logistic regression, the best first; arguments as of `attack_scores`.
+
+  Args:
+    members: What was trained on.
+    others: What was not.
+    seed: Of folds and bootstrap.
+    bootstraps: Resamplings for the intervals.
+
+  Raises:
+    UserError: Too few images for the folds.
+  """
+  scores = attack_scores(members, others, seed=seed)
+  truth = np.repeat([1, 0], [len(members[1]), len(others[1])])
+  return judged(scores, truth, seed=seed, bootstraps=bootstraps)
+
+
+def judged(
+  scores: Mapping[str, np.ndarray], truth: np.ndarray, *, seed: int = 0, bootstraps: int = 200
+) -> list[Membership]:
+  """How well attacks tell members, the best first.
+
+  Args:
+    scores: By attack, float [n], higher where an image seems to be a member.
+    truth: 1 for members, 0 for others, int [n].
+    seed: Of the bootstrap.
+    bootstraps: Resamplings for the intervals.
+  """
   rng = generator(seed, "membership bootstrap")
   made = [_judge(name, values, truth, rng, bootstraps) for name, values in scores.items()]
   return sorted(made, key=lambda found: -found.auc)
@@ -104,20 +143,82 @@ def _judge(name, scores, truth, rng, bootstraps) -> Membership:
   from sklearn.metrics import roc_auc_score, roc_curve
 
   false_rate, true_rate, _ = roc_curve(truth, scores)
-  sides = [np.flatnonzero(truth == side) for side in (0, 1)]
-  again = []
-  for _ in range(bootstraps):
-    rows = np.concatenate([rng.choice(side, len(side)) for side in sides])
-    again.append(roc_auc_score(truth[rows], scores[rows]))
+  again = [
+    roc_auc_score(truth[rows], scores[rows])
+    for rows in (_resampled(truth, rng) for _ in range(bootstraps))
+  ]
   low, high = np.quantile(again, [0.025, 0.975]) if again else (np.nan, np.nan)
+  found = float(true_rate[false_rate <= FALSE_RATE].max())
+  found_low, found_high = wilson_ends(found, int(truth.sum()))
   return Membership(
     attack=name,
     auc=float(roc_auc_score(truth, scores)),
     low=float(low),
     high=float(high),
     advantage=float(np.max(true_rate - false_rate)),
-    true_positives=float(true_rate[false_rate <= 0.01].max()),
+    true_positives=found,
+    found_low=found_low,
+    found_high=found_high,
   )
+
+
+def _resampled(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  sides = [np.flatnonzero(truth == side) for side in (0, 1)]
+  return np.concatenate([rng.choice(side, len(side)) for side in sides])
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """By how much an attack's AUC on one model exceeds that on another.
+
+  Attributes:
+    auc: AUC on it less the one on the other.
+    low: Of the 95 % bootstrap interval of it.
+    high: Likewise.
+    paired: Whether both are of the same images, which are then resampled together.
+  """
+
+  auc: float
+  low: float
+  high: float
+  paired: bool
+
+
+def difference(
+  scores: np.ndarray,
+  truth: np.ndarray,
+  other_scores: np.ndarray,
+  other_truth: np.ndarray,
+  *,
+  paired: bool,
+  seed: int = 0,
+  bootstraps: int = 400,
+) -> Difference:
+  """Compares two attacks.
+
+  Args:
+    scores: Of one, float [n], as `judged` takes them.
+    truth: Of one, int [n].
+    other_scores: Of the other, float [m].
+    other_truth: Of the other, int [m].
+    paired: Whether both are of the same images in the same order, members of both alike.
+    seed: Of the bootstrap.
+    bootstraps: Resamplings.
+  """
+  from sklearn.metrics import roc_auc_score
+
+  rng = generator(seed, "membership difference")
+  again = []
+  for _ in range(bootstraps):
+    rows = _resampled(truth, rng)
+    others = rows if paired else _resampled(other_truth, rng)
+    again.append(
+      roc_auc_score(truth[rows], scores[rows])
+      - roc_auc_score(other_truth[others], other_scores[others])
+    )
+  low, high = np.quantile(again, [0.025, 0.975])
+  made = roc_auc_score(truth, scores) - roc_auc_score(other_truth, other_scores)
+  return Difference(float(made), float(low), float(high), paired)
 
 
 def empirical_privacy_suite(

@@ -45,7 +45,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       "--mixed_versions to have them in one table, which then says so"
     )
   attacks = dict.fromkeys(key for run in runs for key in _attacks(run))
-  options = _differing(runs)
+  options = differing(runs)
   headings = [
     "run", *(f"--{name}" for name in options), "seed",
     "clean accuracy, global / copies", "best trivial baseline",
@@ -62,7 +62,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     rows.append(
       [
         plain(run.title()),
-        *(plain(_option(run, name)) for name in options),
+        *(plain(option(run, name)) for name in options),
         str(run.config.get("seed", "-")),
         _clean(run),
         _trivial(run),
@@ -122,13 +122,13 @@ def _attack_title(attacker: str, attack: str, eps: float) -> str:
   return f"{'' if attacker == OWN_COPY else f'{attacker}, '}{attack} {eps:g}"
 
 
-def _differing(runs: Sequence[RunFolder]) -> list[str]:
-  """Names of the settings in which the runs differ, less those that are told anyway."""
+def differing(runs: Sequence[RunFolder]) -> list[str]:
+  """Names of the settings in which the runs differ, less those that titles tell anyway."""
   names = [name for name in Config().as_dict() if name not in _TOLD]
-  return [name for name in names if len({_option(run, name) for run in runs}) > 1]
+  return [name for name in names if len({option(run, name) for run in runs}) > 1]
 
 
-def _option(run: RunFolder, name: str) -> str:
+def option(run: RunFolder, name: str) -> str:
   """A setting of a run; what an older run does not know is at its default."""
   value = (Config().as_dict() | BEFORE | run.config)[name]
   return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -5,8 +5,10 @@ import pytest
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.privacy.audit.membership import (
+  difference,
   empirical_privacy_suite,
   features,
+  judged,
   membership_inference,
 )
 
@@ -66,3 +68,25 @@ def test_the_suite_of_tensorflow_empirical_privacy_or_how_to_get_it():
   ours = {f.attack: f.auc for f in membership_inference(*sides, bootstraps=0)}
   assert abs(found["THRESHOLD_ATTACK"][0] - max(ours.values())) < 0.1
   assert found["LOGISTIC_REGRESSION"][0] > 0.8
+
+
+def test_a_difference_is_paired_where_images_are_the_same():
+  rng = np.random.default_rng(2)
+  truth = np.repeat([1, 0], [150, 150])
+  shared = rng.normal(size=300)
+  weak, strong = shared + 0.2 * truth, shared + 0.5 * truth
+  paired = difference(strong, truth, weak, truth, paired=True, bootstraps=100)
+  alone = difference(strong, truth, weak, truth, paired=False, bootstraps=100)
+  assert paired.auc == alone.auc > 0 and paired.paired and not alone.paired
+  assert 0 < paired.low < paired.auc < paired.high
+  assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
+  same = difference(weak, truth, weak, truth, paired=True, bootstraps=20)
+  assert same.low == same.auc == same.high == 0
+
+
+def test_who_is_found_has_an_interval_of_wilson():
+  scores = np.array([3.0] * 5 + [0.0] * 15 + [1.0] * 20)
+  (found,) = judged({"any": scores}, np.repeat([1, 0], [20, 20]), bootstraps=20)
+  assert found.true_positives == 0.25
+  # Wilson's interval of 5 of 20, as R's prop.test(5, 20, correct=FALSE) has it.
+  assert (found.found_low, found.found_high) == pytest.approx((0.1119, 0.4687), abs=1e-4)
