@@ -68,8 +68,8 @@ class Config(
     self.parts  # noqa: B018  refuses what is none
     if self.trainable == "classifier" and not self.init_from:
       raise UserError(
-        "--trainable=classifier freezes what comes before, which has to be trained: give the folder "
-        "of a finished run, --init_from=RUN_DIR, such as one of --preset=public"
+        "--trainable=classifier freezes what comes before, which has to be trained: give the "
+        "folder of a finished run, --init_from=RUN_DIR, such as one of --preset=public"
       )
     ours = self.algorithm == "fedsafe"
     if ours and self.uplink_sigma > 0 and self.uplink_epsilon > 0:
