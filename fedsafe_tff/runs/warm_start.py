@@ -39,8 +39,8 @@ def begin_from(model: FunctionalModel, init_from: str, trainable: str = "all") -
   Args:
     model: As it would begin.
     init_from: A run folder, or a file of weights.
-    trainable: "all", or "classifier" to freeze what comes before. Then a classifier of other
-      classes is left out of what is taken: it begins as the model has it.
+    trainable: "all", or "classifier" to freeze what comes before. The classifier then begins as
+      the model has it: that of another task would have to be unlearnt, and may be of other classes.
 
   Raises:
     UserError: The file is damaged, or of another model.
@@ -64,11 +64,5 @@ def begin_from(model: FunctionalModel, init_from: str, trainable: str = "all") -
   if stored.frozen is not None:
     model = model.with_frozen(frozen[:own])
   if last:
-    model = classifier_alone(model, weights[:-last])
-    same = [weight.shape for weight in weights[-last:]] == [
-      tuple(spec.shape) for spec in specs[-last:]
-    ]
-    if not same:
-      return model
-    weights = weights[-last:]
+    return classifier_alone(model, weights[:-last])
   return dataclasses.replace(model, init_fn=lambda key: tuple(map(tf.constant, weights)))

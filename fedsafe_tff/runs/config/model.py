@@ -61,8 +61,8 @@ class ModelConfig:
   )
   trainable: str = setting(
     "all",
-    "What trains: all weights, or the classifier alone (the last kernel and bias) on the layers of "
-    "--init_from; its classes may be others than there.",
+    "What trains: all weights, or the classifier alone (the last kernel and bias), from its own "
+    "beginning, on the layers of --init_from; its classes may be others than there.",
     choices=("all", "classifier"),
   )
   pool_grid: int = setting(
