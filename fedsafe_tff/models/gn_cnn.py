@@ -22,8 +22,7 @@ _KERNEL = 3
 _CHANNELS_A_GROUP = 4
 _POOL_AFTER = (1, 3, 5)  # a 2x2 max-pooling follows every second convolution
 _EPSILON = 1e-5
-# Length of the features. The gradient of an undecided image of two classes is as long over sqrt(2),
-# and steps of up to 4 / 8^2 are stable in the classifier.
+# Length of the features. The gradient of an undecided image of two classes is as long over sqrt(2).
 _LENGTH = 8.0
 
 
@@ -54,6 +53,8 @@ def from_settings(
 
 def group_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
   """Each image's channels, in groups, at mean 0 and variance 1, then scaled and moved.
+
+  Keras's layer does the same, but holds its weights as variables.
 
   Args:
     x: [n, height, width, channels].
