@@ -22,6 +22,7 @@ METHODS = {
   ),
   "distributed_noise": ("distributed noise", {"defense": "distributed_noise"}),
   "noise_only": ("noise without adaptation", {"defense": "noise_only"}),
+  "combined": ("combined", {"defense": "combined"}),
 }
 
 

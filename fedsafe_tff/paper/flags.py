@@ -34,6 +34,7 @@ _SET_HERE = {
   "defense": "the table or figure",
   "algorithm": "the table or figure",
 }
+_LETTER = "-paper"  # ends the name of a preset that has a task as the paper has it
 _EVALUATION = "paper"  # the pages compare with the paper's values
 _EVALUATION_HELP = (
   " Tables and figures have paper by default, because their pages compare with the paper's values."
@@ -153,7 +154,7 @@ def _task(word: str, own: dict, ordered: Sequence[str], groups: Sequence[type]) 
       raise UserError(f"task {path.stem} needs --brain_tumor_dir, the folder of the MRI scans")
   elif dataset == "pathology":
     settings["data_dir"] = own["pathology_dir"] or settings["data_dir"]
-  return Task(path.stem, Config(**settings))
+  return Task(path.stem.removesuffix(_LETTER), Config(**settings))
 
 
 def _help(doc: str, groups: Sequence[type]) -> str:

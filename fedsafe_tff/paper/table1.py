@@ -12,8 +12,9 @@ from fedsafe_tff.paper.results import Results
 TITLE = "Table 1: ASR (self/avg), adversarial training against distributed noise"
 LOCAL = "local_adversarial_training"
 METHODS = ("none", LOCAL, *DEFENDED)
-# Where attackers know the defence, what noise does without adaptation is a question of its own.
-UNDER_SUITES = (*METHODS, "noise_only")
+# Where attackers know the defence, what noise does without adaptation is a question of its own, and
+# so is what withstands them.
+UNDER_SUITES = (*METHODS, "noise_only", "combined")
 
 
 def cells(request: Request) -> list[Cell]:
