@@ -75,6 +75,14 @@ def test_the_cpu_preset_leaves_each_task_its_own_training():
   assert {t.compute_dtype for t in tasks.values()} == {"bfloat16"}
 
 
+def test_a_task_is_called_the_same_by_the_letter_and_by_the_recipe():
+  [letter] = parse("--tasks=glioma-paper", *FOLDERS).tasks
+  [recipe] = parse("--tasks=glioma", *FOLDERS).tasks
+  assert letter.name == recipe.name == "glioma" and letter.config != recipe.config
+  with pytest.raises(UserError, match="two presets of one name"):
+    parse("--tasks=glioma,glioma-paper", *FOLDERS)
+
+
 @pytest.mark.parametrize(
   "words, message",
   [
