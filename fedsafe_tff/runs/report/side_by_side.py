@@ -10,7 +10,7 @@ from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.report import plots, style, templates
+from fedsafe_tff.runs.report import pareto, plots, style, templates
 from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 from fedsafe_tff.runs.report.warnings import warnings
 
@@ -67,6 +67,7 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
       for entry in entries
     ],
     curves=_curves(entries),
+    pareto=_pareto(entries, sizes),
     suites=sorted({str(entry.run.evaluation.get("evaluation", "paper")) for entry in entries}),
     images=sorted({entry.run.evaluation.get("attacked_images") or 0 for entry in entries}),
   )
@@ -175,6 +176,22 @@ def _curves(entries: Sequence[Entry]) -> str:
   figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4)
   with tempfile.TemporaryDirectory() as folder:
     return _encoded(style.save(figure, pathlib.Path(folder) / "curves.png"))
+
+
+def _pareto(entries: Sequence[Entry], sizes: Sequence[float]) -> str:
+  """Clean against robust accuracy at every size, time as size of the marks, as a PNG in base64."""
+  panels = []
+  for eps in sizes:
+    points = []
+    for entry in entries:
+      clean = _mean(entry.run.evaluation.get("clean_accuracy_clients") or [])
+      robust = worst_rows(entry.run.evaluation)[eps].get("attack_accuracy_self")
+      if clean is not None and robust is not None:
+        seconds = entry.run.manifest.get("seconds_of_last_session")
+        points.append(pareto.Point(entry.name, clean, robust, seconds))
+    panels.append((eps, points))
+  with tempfile.TemporaryDirectory() as folder:
+    return _encoded(pareto.draw(panels, pathlib.Path(folder) / "pareto.png"))
 
 
 def _encoded(picture: pathlib.Path) -> str:
