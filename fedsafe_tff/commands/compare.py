@@ -1,6 +1,7 @@
 """Puts runs side by side, as Markdown: python -m experiments.compare RUN_DIR [RUN_DIR ...].
 
---html=FILE writes a page as well, with accuracy under attack as curves, pictures and warnings.
+--html=FILE writes a page as well, with accuracy under attack as curves and against clean accuracy,
+pictures and warnings.
 Runs that were drawn by other keys or splits than the rest are refused; with --mixed_versions they
 are not, and a line below the table says which they are.
 """

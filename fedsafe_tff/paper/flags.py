@@ -80,7 +80,10 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
   config_names = {f.name for group in GROUPS for f in dataclasses.fields(group)}
   tasks = tuple(_task(word, own, ordered, groups) for word in _words(own["tasks"], "tasks"))
   if len({task.name for task in tasks}) < len(tasks):
-    raise UserError(f"--tasks={own['tasks']}: two presets of one name: rename one")
+    raise UserError(
+      f"--tasks={own['tasks']}: two presets of one name in tables (-paper is left out of it): give "
+      "one of them, or rename a file of yours"
+    )
   return Request(
     name=name,
     tasks=tasks,
@@ -154,7 +157,9 @@ def _task(word: str, own: dict, ordered: Sequence[str], groups: Sequence[type]) 
       raise UserError(f"task {path.stem} needs --brain_tumor_dir, the folder of the MRI scans")
   elif dataset == "pathology":
     settings["data_dir"] = own["pathology_dir"] or settings["data_dir"]
-  return Task(path.stem.removesuffix(_LETTER), Config(**settings))
+  # A user's file keeps its name.
+  name = word.removesuffix(_LETTER) if word == path.stem else path.stem
+  return Task(name, Config(**settings))
 
 
 def _help(doc: str, groups: Sequence[type]) -> str:

@@ -114,7 +114,7 @@ DEFENSES: dict[str, Defense] = {
   "noise_only": join(["noise"], "such copies without adaptation"),
   "combined": join(
     ["local", "healed"],
-    "what we recommend: adversarial training at the clients, then noised and healed copies",
+    "adversarial training at the clients, then noised copies that the server heals",
   ),
 }
 

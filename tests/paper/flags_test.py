@@ -75,10 +75,19 @@ def test_the_cpu_preset_leaves_each_task_its_own_training():
   assert {t.compute_dtype for t in tasks.values()} == {"bfloat16"}
 
 
-def test_a_task_is_called_the_same_by_the_letter_and_by_the_recipe():
+def test_a_task_is_called_the_same_by_the_letter_and_by_the_recipe(tmp_path):
   [letter] = parse("--tasks=glioma-paper", *FOLDERS).tasks
   [recipe] = parse("--tasks=glioma", *FOLDERS).tasks
   assert letter.name == recipe.name == "glioma" and letter.config != recipe.config
+  assert letter.config.defense == "distributed_noise"
+  assert [task.name for task in sweep.parse([*FOLDERS], "", "table1").tasks] == [
+    "glioma", "meningioma", "pathology",
+  ]  # fmt: skip
+  assert all(t.config.model == "cnn" for t in sweep.parse([*FOLDERS], "", "table1").tasks)
+  mine = tmp_path / "my-paper.flags"
+  mine.write_text("--dataset=phantom\n")
+  [own] = sweep.parse([f"--tasks={mine}"], "", "table1").tasks
+  assert own.name == "my-paper"
   with pytest.raises(UserError, match="two presets of one name"):
     parse("--tasks=glioma,glioma-paper", *FOLDERS)
 

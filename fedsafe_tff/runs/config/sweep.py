@@ -24,9 +24,10 @@ class SweepConfig:
   """Table or figure."""
 
   tasks: str = setting(
-    "glioma,meningioma,pathology",
+    "glioma-paper,meningioma-paper,pathology-paper",
     "Comma-separated tasks: each is a preset in flags/presets or the path of one. Its flags come "
-    "first, then those of other presets, then what is typed.",
+    "first, then those of other presets, then what is typed. In tables a task is called without "
+    "-paper.",
   )
   methods: str = setting(
     "",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fedsafe_tff.runs.report import style
 
+_MARKS = "os^Dv"
 _SMALLEST, _LARGEST = 40.0, 400.0  # areas of marks, in square points
 
 
@@ -49,23 +50,29 @@ def draw(panels: Sequence[tuple[float, Sequence[Point]]], path: pathlib.Path) ->
   figure = style.new_figure(max(5.2, 4.0 * len(panels)), 4.2)
   axes = style.subplots(figure, 1, len(panels), sharey=True)[0]
   names = list(dict.fromkeys(point.name for _, points in panels for point in points))
-  longest = max((p.seconds or 0.0 for _, points in panels for p in points), default=0.0)
+  taken = [p.seconds or 0.0 for _, points in panels for p in points]
+  longest = max(filter(math.isfinite, taken), default=0.0)
   for axis, (eps, points) in zip(axes, panels):
     line = front(points)
     axis.plot([p.clean for p in line], [p.robust for p in line], color="#999999", zorder=1)
     for point in points:
-      color = style.COLORS[names.index(point.name) % len(style.COLORS)]
+      look = _look(names.index(point.name))
       area = _area(point.seconds, longest)
-      axis.scatter(point.clean, point.robust, s=area, color=color, alpha=0.85, zorder=2)
+      axis.scatter(point.clean, point.robust, s=area, alpha=0.85, zorder=2, **look)
     axis.set_title(f"eps {eps:g}", fontsize=10)
     axis.set_xlabel("clean accuracy")
-  axes[0].set_ylabel("accuracy under the worst attack")
+  axes[0].set_ylabel("accuracy under the worst attack\n(adversary's own copy)")
   for index, name in enumerate(names):
-    color = style.COLORS[index % len(style.COLORS)]
-    axes[0].scatter([], [], s=_SMALLEST, color=color, label=style.plain(name))
+    axes[0].scatter([], [], s=_SMALLEST, label=style.plain(name), **_look(index))
   handles, labels = axes[0].get_legend_handles_labels()
   figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=3)
   return style.save(figure, path)
+
+
+def _look(index: int) -> dict[str, str]:
+  """Colour and mark of the index-th name; the pairs repeat after 35."""
+  colors = len(style.COLORS)
+  return {"color": style.COLORS[index % colors], "marker": _MARKS[index // colors % len(_MARKS)]}
 
 
 def _area(seconds: float | None, longest: float) -> float:

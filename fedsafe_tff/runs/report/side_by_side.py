@@ -184,8 +184,10 @@ def _pareto(entries: Sequence[Entry], sizes: Sequence[float]) -> str:
   for eps in sizes:
     points = []
     for entry in entries:
-      clean = _mean(entry.run.evaluation.get("clean_accuracy_clients") or [])
-      robust = worst_rows(entry.run.evaluation)[eps].get("attack_accuracy_self")
+      row = worst_rows(entry.run.evaluation)[eps]
+      copies = _mean(entry.run.evaluation.get("clean_accuracy_clients") or [])
+      # Both on the attacked images, where that is known.
+      clean, robust = row.get("clean_accuracy", copies), row.get("attack_accuracy_self")
       if clean is not None and robust is not None:
         seconds = entry.run.manifest.get("seconds_of_last_session")
         points.append(pareto.Point(entry.name, clean, robust, seconds))

@@ -18,7 +18,7 @@ def test_equal_points_are_both_on_the_front():
 def test_a_picture_of_any_runs(tmp_path):
   panels = [
     (0.01, [Point("a $x$", 0.9, 0.2, 60.0), Point("b", 0.8, 0.5, None)]),
-    (0.03, [Point("a $x$", 0.9, 0.0, float("nan"))]),
+    (0.03, [Point("a $x$", 0.9, 0.0, float("nan")), Point("c", 0.8, 0.1, 5.0)]),
   ]
   path = pareto.draw(panels, tmp_path / "pareto.png")
   assert path.read_bytes().startswith(b"\x89PNG")

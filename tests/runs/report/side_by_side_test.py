@@ -51,6 +51,7 @@ def test_the_worst_of_all_attackers_and_who_it_is(tmp_path):
   text = page.read_text()
   assert "Two &lt;runs&gt;" in text and "What two is." in text
   assert 'href="one/report.html"' in text
+  assert "Accuracy under the worst attack against clean accuracy" in text
   assert not re.search(r"(src|href)=\"http", text)  # needs no network
 
 
