@@ -150,3 +150,12 @@ def test_a_single_cell_can_be_asked_for_by_its_method(tmp_path):
 def test_tables_ask_for_the_papers_attacks_whatever_a_runs_default(tmp_path):
   cell = make(tmp_path, settings={"evaluation": "strong"})
   assert cell.config.evaluation == "paper" and "evaluation" not in cell.config.identity()
+
+
+def test_combined_has_cells_where_it_is_asked_for(tmp_path):
+  request = synthetic.request(tmp_path)
+  assert "combined" not in {cell.method for cell in table1.cells(request)}
+  request = synthetic.request(tmp_path, methods=("none", "combined"))
+  cells = of_methods(request, table1.cells(request))
+  assert {cell.method for cell in cells} == {"none", "combined"}
+  assert {cell.config.defense for cell in cells} == {"none", "combined"}
