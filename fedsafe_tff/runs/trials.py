@@ -204,4 +204,11 @@ def worst_of(results: Sequence[AttackResult]) -> list[AttackResult]:
 def _worst(group: Sequence[AttackResult], attacker: str) -> AttackResult:
   if len(group) == 1:
     return dataclasses.replace(group[0], attacker=attacker)
-  return dataclasses.replace(worst(group, attacker), label=f"worst of {len(group)}")
+  # An attacker's last result holds what it asked in those before: only attackers are added up.
+  last = {result.attacker: result for result in group}
+  asked = [result.queries for result in last.values() if result.queries is not None]
+  return dataclasses.replace(
+    worst(group, attacker),
+    label=f"worst of {len(group)}",
+    queries=np.sum(asked, axis=0) if asked else None,
+  )
