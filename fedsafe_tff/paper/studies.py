@@ -7,6 +7,7 @@ from fedsafe_tff.paper.claim import DEFENDED
 
 SIZES = (0.012, 0.05)
 _ALL = ("none", *DEFENDED)
+_LOCAL = ("local_adversarial_training",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,25 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
     tuple(
       Variant(name.replace("_", " "), {"adaptation_examples": name}, DEFENDED)
       for name in ("once", "each_epoch")
+    ),
+  ),
+  "local_training": (
+    "Adversarial training at the clients (Eq. 5), one setting at a time, for tasks such as "
+    "meningioma and glioma whose presets train so.",
+    tuple(
+      Variant(name, changes, _LOCAL)
+      for name, changes in (
+        ("the preset's", {}),
+        ("cross-entropy", {"local_loss": "cross_entropy"}),
+        ("MART", {"local_loss": "mart"}),
+        ("AWP 0.005", {"local_weight_ascent": 0.005}),
+        ("noised weights 0.01", {"local_weight_sigma": 0.01}),
+        ("no warm-up", {"local_attack_warmup": 0.0}),
+        ("FGSM", {"local_attack_steps": 1}),
+        ("7 steps", {"local_attack_steps": 7}),
+        ("the paper's network", {"model": "cnn"}),
+        ("twice the rounds", {"rounds": 48}),
+      )
     ),
   ),
   "compute_dtype": (

@@ -11,6 +11,7 @@ STUDIES = (
   "sigma",
   "collusion",
   "examples",
+  "local_training",
   "compute_dtype",
   "steps",
   "eps_units",
@@ -68,7 +69,7 @@ class AblationConfig:
     "sigma",
     "What varies: the split, the number of clients, how far they are from IID, the downlink "
     "sigma, the number of adversaries that collude, when the server's adversarial examples are "
-    "made, the type of the arithmetic, the PGD steps, the units of eps, the uplink sigma; or TFF's "
-    "DP-FedAvg beside ours.",
+    "made, how clients train on theirs, the type of the arithmetic, the PGD steps, the units of "
+    "eps, the uplink sigma; or TFF's DP-FedAvg beside ours.",
     choices=STUDIES,
   )
