@@ -11,6 +11,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.models.functional import FunctionalModel, Weights
+from fedsafe_tff.training import iterated
 from fedsafe_tff.training.adaptation import METRICS
 from fedsafe_tff.training.iterated import PASSES
 from fedsafe_tff.training.schedules import Schedule
@@ -29,6 +30,7 @@ class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
     initialize_fn: tff.Computation,
     next_fn: tff.Computation,
     adapt_fn: tff.Computation | None,
+    adapt_pass_fn: tff.Computation | None = None,
     **hparams_fns: tff.Computation,
   ):
     """See `tff.learning.templates.FinalizerProcess`.
@@ -38,10 +40,11 @@ class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
       next_fn: `<state, weights, aggregate>@SERVER -> weights@SERVER` and measurements.
       adapt_fn: `<state, weights>@SERVER -> <weights, measurements>@SERVER`; None where there is
         nothing to adapt with.
+      adapt_pass_fn: `<state, carried>@SERVER -> carried@SERVER`; None where nothing is iterated.
       **hparams_fns: `get_hparams_fn` and `set_hparams_fn`.
     """
     super().__init__(initialize_fn, next_fn, **hparams_fns)
-    self._adapt_fn = adapt_fn
+    self._adapt_fn, self._adapt_pass_fn = adapt_fn, adapt_pass_fn
 
   @property
   def adapt(self) -> tff.Computation | None:
@@ -50,6 +53,15 @@ class AdaptingFinalizer(tff.learning.templates.FinalizerProcess):
     The bits are those of adaptation inside the round that left the state.
     """
     return self._adapt_fn
+
+  @property
+  def adapt_pass(self) -> tff.Computation | None:
+    """`<state, carried>@SERVER -> carried@SERVER`: one pass of an iterated adaptation, or None.
+
+    Begun with the adaptation's `begin` and repeated until `training.iterated.is_over`, it gives the
+    bits of `adapt`, and can be stopped between passes.
+    """
+    return self._adapt_pass_fn
 
 
 def build_adapting_finalizer(
@@ -161,7 +173,7 @@ def build_adapting_finalizer(
       finalizer=finalizer.set_hparams(state["finalizer"], hparams["finalizer"]),
     )
 
-  adapt = None
+  adapt = adapt_pass = None
   if adaptation is not None:
 
     @tff.tensorflow.computation(state_type, weights_type)
@@ -176,8 +188,29 @@ def build_adapting_finalizer(
     def adapt(state, weights):
       return tff.federated_map(adapt_now, (state, weights))
 
+  if table[0] and hasattr(adaptation, "one_pass"):
+    specs = iterated.specs(model.weight_specs(), model.input_shape, table[0])
+    carried_type = tff.types.tensorflow_to_type(specs._asdict())
+
+    @tff.tensorflow.computation(state_type, carried_type)
+    def pass_now(state, carried):
+      key = keys.fold(state["key"], keys.ADAPTATION, state["round"] - 1)
+      before = iterated.Carried(**carried)._replace(weights=tuple(carried["weights"]))
+      return adaptation.one_pass(model, before, *read(), key)._asdict()
+
+    @tff.federated_computation(
+      tff.FederatedType(state_type, tff.SERVER), tff.FederatedType(carried_type, tff.SERVER)
+    )
+    def adapt_pass(state, carried):
+      return tff.federated_map(pass_now, (state, carried))
+
   return AdaptingFinalizer(
-    initialize, next_round, adapt, get_hparams_fn=get_hparams, set_hparams_fn=set_hparams
+    initialize,
+    next_round,
+    adapt,
+    adapt_pass,
+    get_hparams_fn=get_hparams,
+    set_hparams_fn=set_hparams,
   )
 
 

@@ -31,6 +31,8 @@ class FedSafeProcess(_templates.LearningProcess):
     adapt: `(state -> <state, metrics>)@SERVER`: adapts the state that the last round left. The
       bits, and the metrics, are those of adaptation inside that round, so that several ways of
       adapting can share one training. None where no adaptation was asked for.
+    adapt_pass: `<state, carried>@SERVER -> carried@SERVER`: one pass of an adaptation that is
+      iterated, see `AdaptingFinalizer.adapt_pass`; None for others.
     distribute: `(state@SERVER, {int32}@CLIENTS) -> weights@CLIENTS`: what each client receives for
       use; a single value where all receive the same.
   """
@@ -41,6 +43,7 @@ class FedSafeProcess(_templates.LearningProcess):
     *,
     distribute: tff.Computation,
     adapt: tff.Computation | None,
+    adapt_pass: tff.Computation | None = None,
   ):
     """Extends a process."""
     super().__init__(
@@ -51,7 +54,7 @@ class FedSafeProcess(_templates.LearningProcess):
       get_hparams_fn=process.get_hparams,
       set_hparams_fn=process.set_hparams,
     )
-    self.distribute, self.adapt = distribute, adapt
+    self.distribute, self.adapt, self.adapt_pass = distribute, adapt, adapt_pass
 
 
 def build_fed_safe(
@@ -201,6 +204,7 @@ def build_fed_safe(
     clients.compose(process),
     distribute=_build_distribute(process, distributor),
     adapt=_build_adapt(process, finalizer),
+    adapt_pass=_build_adapt_pass(process, finalizer),
   )
 
 
@@ -244,3 +248,16 @@ def _build_adapt(process, finalizer) -> tff.Computation | None:
     return _templates.LearningProcessOutput(new_state, metrics)
 
   return adapt
+
+
+def _build_adapt_pass(process, finalizer) -> tff.Computation | None:
+  if not isinstance(finalizer, AdaptingFinalizer) or finalizer.adapt_pass is None:
+    return None
+
+  @tff.federated_computation(
+    _state_type(process), finalizer.adapt_pass.type_signature.parameter[1]
+  )
+  def adapt_pass(state, carried):
+    return finalizer.adapt_pass(state.finalizer, carried)
+
+  return adapt_pass

@@ -27,7 +27,7 @@ from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.steps import EXAMPLES, Step, adapt_step, attack_step, steps_of, train_step
 from fedsafe_tff.paper.under_suite import UnderSuite
-from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, saved_models, trainers
+from fedsafe_tff.runs import evaluate, loop, passes, run_dir, runtimes, saved_models, trainers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.facts import manifest_facts
 from fedsafe_tff.runs.inputs import Inputs
@@ -344,10 +344,16 @@ class _Group:
     self._check_stop()
     self._progress.begin(adapt_step(cell), f"{cell.title()}, adaptation")
     started = time.monotonic()
-    state, metrics = trainer.adapt(state)
+    file = self._cache.adapted(cell.config)
+    kept = passes.Kept(file.with_suffix(".partial"))
+
+    def after_pass(text: str) -> None:
+      self._progress.trial(text)
+      self._check_stop()
+
+    state, metrics, _ = trainer.adapt(state, kept, after_pass)
     weights = trainer.weights(state)
     _check_finite(weights, "the adapted model")
-    file = self._cache.adapted(cell.config)
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
       **self._inputs(identity.adapted_config(cell.config)).facts(),
@@ -356,6 +362,7 @@ class _Group:
     }
     run_dir.write_json(file.with_suffix(".json"), facts | self._origin)
     write_arrays(file, {f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
+    kept.forget()
     self._progress.end(f"accuracy {metrics[1]:.3f}")
     return state
 

@@ -3,6 +3,7 @@
 import math
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.runs import events as events_lib
+from fedsafe_tff.runs import passes as passes_lib
 from fedsafe_tff.runs import robust_validation
 from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.checkpoints import Checkpoints
@@ -17,7 +19,8 @@ from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.progress import Progress
-from fedsafe_tff.runs.trainers import Trainer, learning_rate
+from fedsafe_tff.runs.schedule import adapts_in, iterates, learning_rate
+from fedsafe_tff.runs.trainers import Trainer
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation, iterated, local
 
@@ -26,6 +29,10 @@ _NAMED = 10  # clients in a note
 
 class Diverged(UserError):
   """A loss that is not a number: another learning rate or less noise would mend it."""
+
+
+class _StoppedBetweenPasses(Exception):
+  """Somebody asked to stop while the server adapted; what it has found is kept."""
 
 
 def train(
@@ -46,7 +53,7 @@ def train(
     trainer: The algorithm.
     path: The run folder.
     progress: Shows each round.
-    stop: Is looked at between rounds.
+    stop: Is looked at between rounds, and between the passes of an iterated adaptation.
 
   Returns:
     The last state; None when the run was stopped before its last round.
@@ -60,8 +67,9 @@ def train(
     progress.note(f"continuing after round {done} of {config.rounds}")
   metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
   clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
-  passes_table = None
-  if config.adapts and config.adaptation_examples == "iterated":
+  passes_table, kept = None, None
+  if iterates(config):
+    kept = passes_lib.Kept(path / "adaptation.partial")
     columns = ("round", "pass", *iterated.PASSES)
     passes_table = run_dir_lib.CsvTable(path / "adaptation.csv", columns, keep_rounds=done)
   _restore(metrics_table, clients_table, passes_table, path, progress)
@@ -84,10 +92,16 @@ def train(
     number = index + 1
     try:
       left_out = _check_finite(config, outcome["clients"], number, path)
-    except Diverged:
+      # A round of before passes were kept adapts in itself.
+      if kept is not None and outcome["adaptation"] is None and adapts_in(config, index):
+        state, *told = trainer.adapt(state, kept, _teller(progress, stop))
+        outcome |= dict(zip(("adaptation", "passes"), told))
+    except (Diverged, _StoppedBetweenPasses) as error:
       if saved < index:
         checkpoints.save(before, index)
-      raise
+      if isinstance(error, Diverged):
+        raise
+      return None
     if left_out.size:
       names = ", ".join(map(str, left_out[:_NAMED])) + ", ..." * (left_out.size > _NAMED)
       progress.note(f"round {number}: left out, their upload is not finite: client {names}")
@@ -116,10 +130,23 @@ def train(
     if number % config.checkpoint_every == 0 or number == config.rounds:
       checkpoints.save(state, number)
       saved = number
+      if kept is not None:
+        kept.forget()
       row["seconds"] = round(time.monotonic() - started, 3)
       metrics_table.amend([row])
     progress.round(number, row)
   return state
+
+
+def _teller(progress: Progress, stop: StopRequest) -> Callable[[str], None]:
+  """Tells of a pass of an adaptation, and ends it there if that is asked for."""
+
+  def tell(text: str) -> None:
+    progress.note(text)
+    if stop.requested:
+      raise _StoppedBetweenPasses
+
+  return tell
 
 
 def _restore(

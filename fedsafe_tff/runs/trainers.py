@@ -1,6 +1,6 @@
 """From a run's settings to the learning process that it trains with, and its rounds."""
 
-import math
+import collections
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +15,12 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import aggregation, baselines, deep, fed_safe
 from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.runs import defenses
+from fedsafe_tff.runs import passes as passes_lib
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.private import poisson_steps
+from fedsafe_tff.runs.schedule import adapts_in, iterates, learning_rate, local_attack_eps
 from fedsafe_tff.training import iterated, local, own, schedules
 from fedsafe_tff.training.upload import Upload
 
@@ -41,7 +43,10 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
         "description gets too deep to be read back: choose another mechanism, such as central"
       ) from None
     noise_key = keys.noise_root(noise.seed or 0, config.seed).numpy()
-    return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key)
+    passes = None
+    if getattr(process, "adapt_pass", None) is not None:
+      passes = (prepared.store.image_shape, config.adaptation_passes)
+    return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key, passes)
   return Trainer(
     build_baseline(config, prepared),
     call,
@@ -60,6 +65,7 @@ class Trainer:
     arguments: Callable[[int], list[Any]],
     sizes: Sequence[int],
     noise_key: np.ndarray | None = None,
+    passes: tuple[tuple[int, ...], int] | None = None,
   ):
     """Wraps a process.
 
@@ -69,9 +75,10 @@ class Trainer:
       arguments: The clients' arguments in a round, from 0.
       sizes: Number of images of each client; clients are numbered from 0.
       noise_key: Of the noise on the clients' copies.
+      passes: Shape of the server's images and the most passes, where adaptation is iterated.
     """
     self._process, self._call, self._arguments, self._sizes = process, call, arguments, sizes
-    self._noise_key = noise_key
+    self._noise_key, self._passes = noise_key, passes
 
   def initialize(self) -> Any:
     """The state before the first round."""
@@ -98,13 +105,36 @@ class Trainer:
     passes = passes_of(adaptation) if adaptation["adapted"] else []
     return output.state, {"clients": table, "adaptation": metrics, "passes": passes}
 
-  def adapt(self, state: Any) -> tuple[Any, np.ndarray]:
-    """Adapts the state that the last round left; returns it and the metrics, float32 [3].
+  def adapt(
+    self,
+    state: Any,
+    kept: passes_lib.Kept | None = None,
+    after_pass: Callable[[str], None] = lambda text: None,
+  ) -> tuple[Any, np.ndarray, list[dict[str, float]]]:
+    """Adapts the state that the last round left.
 
     The bits are those of adaptation inside that round.
+
+    Args:
+      state: The state.
+      kept: Where the passes of an iterated adaptation are kept; what is there is gone on with.
+      after_pass: Is told of each of them; to stop it may raise.
+
+    Returns:
+      The state, the metrics, float32 [3], and a row per pass of an iterated adaptation.
     """
-    output = self._call(self._process.adapt, state)
-    return output.state, np.asarray(output.metrics["metrics"])
+    if self._passes is None:
+      output = self._call(self._process.adapt, state)
+      return output.state, np.asarray(output.metrics["metrics"]), passes_of(output.metrics)
+
+    def one_pass(carried: dict[str, Any]) -> Mapping[str, Any]:
+      given = collections.OrderedDict(carried)
+      return self._call(self._process.adapt_pass, state, given)
+
+    shape, most = self._passes
+    made = passes_lib.make(self.weights(state), shape, most, one_pass, kept, after_pass)
+    told = {"passes": made.table}
+    return self.with_weights(state, made.weights), np.asarray(made.metrics), passes_of(told)
 
   def weights(self, state: Any) -> tuple[np.ndarray, ...]:
     """The global model."""
@@ -175,7 +205,8 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     adapting = {
       "adaptation": defenses.adaptation(config),
       "adaptation_data": defenses.server_data(prepared),
-      "adapt_when": _by_round(adapts_in, config),
+      # Iterated, it is made after the round, pass by pass: see `Trainer.adapt`.
+      "adapt_when": None if iterates(config) else _by_round(adapts_in, config),
     }
   made = defenses.copies(config, prepared, noise.downlink_sigma)
   return fed_safe.build_fed_safe(
@@ -233,40 +264,3 @@ def build_baseline(config: Config, prepared: Prepared) -> Process:
     num_clients=config.num_clients,
     seed=config.seed,
   )
-
-
-def adapts_in(config: Config, round_index: int) -> bool:
-  """Whether the server adapts in a round: in the last one, and in every k-th if it is asked to."""
-  if not config.adapts:
-    return False
-  every = config.adaptation_every
-  last = round_index == config.rounds - 1
-  return last or (every > 0 and (round_index + 1) % every == 0)
-
-
-def learning_rate(config: Config, round_index: int) -> float:
-  """Local learning rate in a round: constant, or a cosine from the full rate to zero."""
-  if config.learning_rate_schedule == "cosine":
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * round_index / config.rounds))
-  return config.learning_rate
-
-
-def local_attack_eps(config: Config, round_index: int) -> float:
-  """Perturbation of local adversarial training in a round, in pixels of [0, 1].
-
-  It is 0 before --local_attack_start, grows in equal parts over the warm-up, and is what was asked
-  for in the rest: at least in the last quarter of the rounds from the start on. Fewer than four
-  such rounds have no warm-up.
-  """
-  if not config.trains_robustly:
-    return 0.0
-  # Rounded, lest a product such as 0.07 * 100 = 7.000000000000001 be taken for eight rounds.
-  start = math.floor(round(config.local_attack_start * config.rounds, 6))
-  rounds, index = config.rounds - start, round_index - start
-  if index < 0:
-    return 0.0
-  if rounds < 4:
-    return config.local_attack_eps
-  warmup = math.ceil(round(config.local_attack_warmup * rounds, 6))
-  warmup = min(warmup, rounds * 3 // 4)
-  return config.local_attack_eps * min(1.0, (index + 1) / (warmup + 1))

@@ -96,6 +96,21 @@ class Adaptation:
       return iterated.adapt_until_none_is_new(model, weights, images, labels, key, self)
     return adapt(model, weights, images, labels, key, self)
 
+  def begin(self, weights: Sequence[tf.Tensor], image_shape: Sequence[int]) -> iterated.Carried:
+    """What `one_pass` is given first; for those that are iterated alone."""
+    return iterated.begin(weights, image_shape, self.passes)
+
+  def one_pass(
+    self,
+    model: FunctionalModel,
+    carried: iterated.Carried,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    key: tf.Tensor,
+  ) -> iterated.Carried:
+    """A pass of an iterated adaptation; as many as it takes give the bits of a whole call."""
+    return iterated.one_pass(model, carried, images, labels, key, self)
+
 
 def adapt(
   model: FunctionalModel,

@@ -13,7 +13,7 @@ D. Before that end there is no such bound: the table shows how far it is away.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -27,6 +27,135 @@ PASSES = ("new_examples", "collected_examples", "retraining_risk", "adversarial_
 _HASH_KEY = (7, 11)
 
 
+class Carried(NamedTuple):
+  """What goes from one pass to the next: whoever keeps it can go on after a stop.
+
+  Attributes:
+    number: Passes that were made, int32.
+    step: Number of the next step of training, int32.
+    weights: The weights, one tensor each.
+    images: N, uint8 [m, height, width, channels].
+    labels: Of N, int32 [m].
+    hashes: Of its images, int64 [m].
+    table: A row of `PASSES` per pass, float32 [passes, 4]; -1 in those that were not made.
+    metrics: Loss and accuracy on D and N over the last epoch, and the images of D, float32 [3].
+    added: Examples that the last pass found new, int32; 1 before the first.
+  """
+
+  number: tf.Tensor
+  step: tf.Tensor
+  weights: Weights
+  images: tf.Tensor
+  labels: tf.Tensor
+  hashes: tf.Tensor
+  table: tf.Tensor
+  metrics: tf.Tensor
+  added: tf.Tensor
+
+
+def begin(weights: Sequence[tf.Tensor], image_shape: Sequence[int], passes: int) -> Carried:
+  """What the first pass begins with: N is empty.
+
+  Args:
+    weights: The aggregated weights.
+    image_shape: Height, width, channels.
+    passes: At most so many passes are made.
+  """
+  return Carried(
+    number=tf.constant(0),
+    step=tf.constant(0),
+    weights=tuple(tf.convert_to_tensor(w) for w in weights),
+    images=tf.zeros([0, *image_shape], tf.uint8),
+    labels=tf.zeros([0], tf.int32),
+    hashes=tf.zeros([0], tf.int64),
+    table=tf.fill([passes, len(PASSES)], -1.0),
+    metrics=tf.zeros([3]),
+    added=tf.constant(1),
+  )
+
+
+def specs(weights: Sequence[tf.TensorSpec], image_shape: Sequence[int], passes: int) -> Carried:
+  """Shapes and types of what is carried."""
+  return Carried(
+    number=tf.TensorSpec([], tf.int32),
+    step=tf.TensorSpec([], tf.int32),
+    weights=tuple(weights),
+    images=tf.TensorSpec([None, *image_shape], tf.uint8),
+    labels=tf.TensorSpec([None], tf.int32),
+    hashes=tf.TensorSpec([None], tf.int64),
+    table=tf.TensorSpec([passes, len(PASSES)], tf.float32),
+    metrics=tf.TensorSpec([3], tf.float32),
+    added=tf.TensorSpec([], tf.int32),
+  )
+
+
+def is_over(carried: Carried) -> tf.Tensor:
+  """Whether the last pass found nothing new, or was the last that is allowed; bool."""
+  return (carried.added <= 0) | (carried.number >= carried.table.shape[0])
+
+
+def one_pass(
+  model: FunctionalModel,
+  carried: Carried,
+  images: tf.Tensor,
+  labels: tf.Tensor,
+  key: tf.Tensor,
+  settings: Any,
+) -> Carried:
+  """Trains on D and N, then adds to N what the attack finds new.
+
+  Examples are kept as their 8-bit pixels, rounded towards the clean image so that none leaves the
+  ball, in memory of at most `passes` times the server's images.
+
+  Args:
+    model: The model.
+    carried: What the pass before left, or `begin`.
+    images: The server's images, as in `adaptation.adapt`.
+    labels: int32 [n].
+    key: Decides order, dropout and random starts; the same in all passes.
+    settings: An `adaptation.Adaptation`; in each pass there are `epochs` epochs, with batches of
+      2 `batch_size` images of D and N.
+  """
+  clean, labels = used_images(images, labels, key, settings.share)
+  return _one_pass(model, carried, clean, labels, key, settings)
+
+
+def _one_pass(model, carried, clean, labels, key, settings):
+  used, pool = int(labels.shape[0]), (carried.images, carried.labels, carried.hashes)
+  weights, step, metrics = _train(
+    model, carried.weights, clean, labels, pool, key, carried.step, settings
+  )
+  made = make_all(
+    model, weights, clean, labels, settings, keys.fold(key, keys.ATTACK, carried.number)
+  )
+  made = tf.cast(tf.clip_by_value(_to_pixels(clean, made), 0, 255), tf.uint8)
+  losses, wrong = _judge(model, weights, _to_unit(made), labels, settings.batch_size)
+  of_clean, _ = _judge(model, weights, clean, labels, settings.batch_size)
+  of_pool, _ = _judge(model, weights, _to_unit(pool[0]), pool[1], settings.batch_size)
+  hashes = _hashes(made)
+  new = wrong & ~_among(hashes, pool[2]) & _first(hashes)
+  added = tf.reduce_sum(tf.cast(new, tf.int32))
+  row = [
+    tf.cast(added, tf.float32),
+    tf.cast(tf.shape(pool[1])[0] + added, tf.float32),
+    (tf.reduce_sum(of_clean) + tf.reduce_sum(of_pool)) / used,
+    tf.reduce_mean(tf.where(wrong, losses, of_clean)),
+  ]
+  grown = (
+    tf.concat([old, tf.boolean_mask(more, new)], 0)
+    for old, more in zip(pool, (made, labels, hashes))
+  )
+  return Carried(
+    carried.number + 1,
+    step,
+    weights,
+    *grown,
+    tf.tensor_scatter_nd_update(carried.table, [[carried.number]], [tf.stack(row)]),
+    tf.concat([metrics, [float(used)]], 0),
+    added,
+  )
+
+
 def adapt_until_none_is_new(
   model: FunctionalModel,
   weights: Sequence[tf.Tensor],
@@ -35,10 +164,7 @@ def adapt_until_none_is_new(
   key: tf.Tensor,
   settings: Any,
 ) -> tuple[Weights, tf.Tensor, tf.Tensor]:
-  """Trains on D and N, and adds to N, until no example is new or a limit of passes is met.
-
-  Examples are kept as their 8-bit pixels, rounded towards the clean image so that none leaves the
-  ball, in memory of at most `passes` times the server's images.
+  """Makes passes until no example is new or a limit is met, see `one_pass`.
 
   Args:
     model: The model.
@@ -46,8 +172,7 @@ def adapt_until_none_is_new(
     images: The server's images, as in `adaptation.adapt`.
     labels: int32 [n].
     key: Decides order, dropout and random starts.
-    settings: An `adaptation.Adaptation`; in each pass there are `epochs` epochs, with batches of
-      2 `batch_size` images of D and N.
+    settings: An `adaptation.Adaptation`.
 
   Returns:
     The adapted weights; loss and accuracy on D and N over the last epoch, with the number of images
@@ -55,57 +180,18 @@ def adapt_until_none_is_new(
     not needed.
   """
   clean, labels = used_images(images, labels, key, settings.share)
-  used = int(labels.shape[0])
-
-  def one_pass(number, step, weights, pool, table, metrics, fresh):
-    del fresh
-    weights, step, metrics = _train(model, weights, clean, labels, pool, key, step, settings)
-    made = make_all(
-      model, weights, clean, labels, settings, keys.fold(key, keys.ATTACK, number)
+  start = begin(weights, clean.shape[1:], settings.passes)
+  shapes = specs(start.weights, clean.shape[1:], settings.passes)
+  made = Carried(
+    *tf.while_loop(
+      lambda *carried: ~is_over(Carried(*carried)),
+      lambda *carried: tuple(_one_pass(model, Carried(*carried), clean, labels, key, settings)),
+      tuple(start),
+      shape_invariants=tuple(tf.nest.map_structure(lambda spec: spec.shape, tuple(shapes))),
+      parallel_iterations=1,
     )
-    made = tf.cast(tf.clip_by_value(_to_pixels(clean, made), 0, 255), tf.uint8)
-    losses, wrong = _judge(model, weights, _to_unit(made), labels, settings.batch_size)
-    of_clean, _ = _judge(model, weights, clean, labels, settings.batch_size)
-    of_pool, _ = _judge(model, weights, _to_unit(pool[0]), pool[1], settings.batch_size)
-    hashes = _hashes(made)
-    new = wrong & ~_among(hashes, pool[2]) & _first(hashes)
-    added = tf.reduce_sum(tf.cast(new, tf.int32))
-    row = [
-      tf.cast(added, tf.float32),
-      tf.cast(tf.shape(pool[1])[0] + added, tf.float32),
-      (tf.reduce_sum(of_clean) + tf.reduce_sum(of_pool)) / used,
-      tf.reduce_mean(tf.where(wrong, losses, of_clean)),
-    ]
-    table = tf.tensor_scatter_nd_update(table, [[number]], [tf.stack(row)])
-    pool = tuple(
-      tf.concat([old, tf.boolean_mask(more, new)], 0)
-      for old, more in zip(pool, (made, labels, hashes))
-    )
-    return number + 1, step, weights, pool, table, metrics, added
-
-  shape = clean.shape[1:]
-  pool = (
-    tf.zeros([0, *shape], tf.uint8), tf.zeros([0], tf.int32), tf.zeros([0], tf.int64)
-  )  # fmt: skip
-  start = (
-    tf.constant(0),
-    tf.constant(0),
-    tuple(tf.convert_to_tensor(w) for w in weights),
-    pool,
-    tf.fill([settings.passes, len(PASSES)], -1.0),
-    tf.zeros([2]),
-    tf.constant(1),
   )
-  anything = tf.nest.map_structure(lambda tensor: tensor.shape, start)
-  grows = (tf.TensorShape([None, *shape]), tf.TensorShape([None]), tf.TensorShape([None]))
-  _, _, weights, _, table, metrics, _ = tf.while_loop(
-    lambda number, *rest: (number < settings.passes) & (rest[-1] > 0),
-    one_pass,
-    start,
-    shape_invariants=(*anything[:3], grows, *anything[4:]),
-    parallel_iterations=1,
-  )
-  return tuple(weights), tf.concat([metrics, [float(used)]], 0), table
+  return tuple(made.weights), made.metrics, made.table
 
 
 def _train(model, weights, clean, labels, pool, key, step, settings):

@@ -1,5 +1,7 @@
 """The whole process: its stages put together, against TFF's own and against the pure functions."""
 
+import collections
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +16,7 @@ from fedsafe_tff.learning.client_work import build_client_work
 from fedsafe_tff.learning.clients import Shards, with_ids
 from fedsafe_tff.learning.fed_safe import build_fed_safe
 from fedsafe_tff.runtime.device import DeviceRuntime
-from fedsafe_tff.training import schedules
+from fedsafe_tff.training import iterated, schedules
 from fedsafe_tff.training.adaptation import Adaptation, adapt
 from fedsafe_tff.training.copies import Noise, noisy_copy
 from fedsafe_tff.training.local import METRICS, local_update
@@ -277,6 +279,16 @@ def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
   np.testing.assert_array_equal(
     told["metrics"], metrics["finalizer"]["adaptation"]["metrics"]
   )
+  if examples == "iterated":
+    passes = parts["adaptation"].begin(weights(trained), small.SHAPE)._asdict()
+    while not iterated.is_over(iterated.Carried(**passes)):
+      passes = dict(runtime.call(inside.adapt_pass, trained, collections.OrderedDict(passes)))
+    for left, right in zip(passes["weights"], weights(adapted)):
+      np.testing.assert_array_equal(left, right)
+    np.testing.assert_array_equal(passes["table"], told["passes"])
+    np.testing.assert_array_equal(passes["metrics"], told["metrics"])
+  else:
+    assert inside.adapt_pass is None
   for stage, key in (
     ("distributor", "noise_key"), ("client_work", "key"), ("client_work", "noise_key"),
     ("finalizer", "key"),

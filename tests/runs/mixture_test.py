@@ -1,10 +1,13 @@
 """A defence joined of parts, through the driver: its files, its copies, its end after a stop."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from fedsafe_tff.commands import train
-from fedsafe_tff.runs import evaluate
+from fedsafe_tff.runs import evaluate, passes
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training.iterated import PASSES
 from tests.runs import tiny
@@ -48,6 +51,30 @@ def test_every_client_gets_a_copy_healed_on_its_own(mixed):
   # Not noise alone: that has the stated deviation around the global model.
   spread = np.std(np.concatenate([(a - b).ravel() for a, b in zip(copies[0], run.weights)]))
   assert spread > 0.0101
+
+
+@pytest.mark.slow
+def test_stopped_between_passes_it_goes_on_with_the_next(mixed, tmp_path, monkeypatch, capsys):
+  add, kept = passes.Kept.add, []
+
+  def then_stop(self, start, carried):
+    add(self, start, carried)
+    kept.append(int(carried.number))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  arguments = tiny.arguments(tmp_path, **_MIXED)
+  with monkeypatch.context() as patched:
+    patched.setattr(passes.Kept, "add", then_stop)
+    assert train.train(arguments) == 1
+    assert (tmp_path / "run" / "adaptation.partial" / "passes.npz").is_file()
+    assert train.train(arguments) == 1  # the second pass of round 2
+  assert kept == [1, 2] and "stopped by SIGTERM" in capsys.readouterr().out
+  assert train.train(arguments) == 0
+  told = capsys.readouterr().out
+  assert "pass 3 of at most 3" in told and told.count("pass 1 of at most 3") == 1  # of round 3
+  tiny.assert_same_models(tmp_path / "run", mixed)
+  assert tiny.rows(tmp_path / "run" / "adaptation.csv") == tiny.rows(mixed / "adaptation.csv")
+  assert not (tmp_path / "run" / "adaptation.partial").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,97 @@
+"""An iterated adaptation pass by pass: each is kept on disk, so that a stop loses one at most."""
+
+import io
+import pathlib
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedsafe_tff.attackers.holding import digest
+from fedsafe_tff.data import sums
+from fedsafe_tff.data.files import write_arrays
+from fedsafe_tff.errors import Notice, UserError
+from fedsafe_tff.training import iterated
+
+_OTHERS = tuple(name for name in iterated.Carried._fields if name != "weights")
+
+
+class Kept:
+  """What the last pass left, in a folder; to an adaptation that began with others it is nothing."""
+
+  def __init__(self, folder: pathlib.Path):
+    """Names the folder, which is made when there is something to keep."""
+    self._folder, self._file = folder, folder / "passes.npz"
+
+  def find(self, start: iterated.Carried) -> iterated.Carried:
+    """What an adaptation that begins with `start` has come to; `start` where nothing is kept."""
+    try:
+      with np.load(io.BytesIO(sums.read(self._file)), allow_pickle=False) as archive:
+        stored = dict(archive)
+      if stored.pop("start").tobytes() != digest(start.weights):
+        return start
+      others = {name: stored[name] for name in _OTHERS}
+      weights = tuple(stored[f"weight_{number:03d}"] for number in range(len(start.weights)))
+    except FileNotFoundError:
+      return start
+    except (OSError, ValueError, KeyError, EOFError, sums.Damaged):
+      warnings.warn(f"{self._file} is damaged: its passes are made again", Notice, stacklevel=2)
+      return start
+    if others["table"].shape != start.table.shape:  # --adaptation_passes was another
+      return start
+    return iterated.Carried(weights=weights, **others)
+
+  def add(self, start: iterated.Carried, carried: iterated.Carried) -> None:
+    """Keeps what a pass left, in the place of what the one before did.
+
+    Raises:
+      UserError: The folder can't be written to, or the disk is full.
+    """
+    try:
+      self._folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"{self._folder} can't be made: {error.strerror}") from None
+    arrays = {name: np.asarray(getattr(carried, name)) for name in _OTHERS}
+    arrays |= {f"weight_{n:03d}": np.asarray(w) for n, w in enumerate(carried.weights)}
+    arrays["start"] = np.frombuffer(digest(start.weights), np.uint8)
+    write_arrays(self._file, arrays)
+
+  def forget(self) -> None:
+    """Deletes it."""
+    shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def make(
+  weights: Sequence[np.ndarray],
+  image_shape: Sequence[int],
+  passes: int,
+  one_pass: Callable[[dict[str, Any]], dict[str, Any]],
+  kept: Kept | None,
+  after_pass: Callable[[str], None],
+) -> iterated.Carried:
+  """Makes the passes that are left.
+
+  Args:
+    weights: The aggregated weights.
+    image_shape: Of the server's images.
+    passes: The most that are made.
+    one_pass: `FedSafeProcess.adapt_pass` with everything else bound.
+    kept: Where they are kept; None keeps nothing.
+    after_pass: Is told of each, once it is kept; to stop it may raise.
+  """
+  start = iterated.begin(weights, image_shape, passes)
+  carried = start if kept is None else kept.find(start)
+  while not iterated.is_over(carried):
+    made = one_pass(carried._asdict())
+    carried = iterated.Carried(**{name: made[name] for name in iterated.Carried._fields})
+    carried = carried._replace(weights=tuple(np.asarray(w) for w in carried.weights))
+    if kept is not None:
+      kept.add(start, carried)
+    new, collected = (int(value) for value in np.asarray(carried.table)[carried.number - 1][:2])
+    after_pass(
+      f"adaptation, pass {int(carried.number)} of at most {passes}: {new} new examples, "
+      f"{collected} in all"
+    )
+  return carried
