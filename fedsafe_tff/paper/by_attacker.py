@@ -4,11 +4,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from fedsafe_tff.paper.cache import SECONDS
 from fedsafe_tff.paper.cells import method_name
-from fedsafe_tff.paper.report import Section, write_tables
+from fedsafe_tff.paper.report import Section, picture, write_tables
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import COLLAPSED_NOTE, Results, mark, table_text
 from fedsafe_tff.paper.statistics import Estimate
+from fedsafe_tff.runs.report import pareto
 
 Row = dict[str, Any]
 _LABELS = ("task", "method", "variant", "eps")
@@ -39,6 +41,7 @@ def sections(rows: Sequence[Row], request: Request, folder: pathlib.Path) -> lis
   for attacker in attackers if len(attackers) > 1 else ():
     if attacker != totals[0]["attacker"]:
       made.append(_of(attacker, [r for r in rows if r["attacker"] == attacker], folder))
+  made += _frontier(totals, folder)
   made.append(Section("Who attacked, and what may be masked", _left_out(rows) + _masking(rows)))
   return made
 
@@ -94,6 +97,38 @@ def _strongest(
   )
   text = _write(folder, "strongest", headings, lines, records, legend)
   return Section("Under the worst of all attackers", f"{legend}\n\n{text}")
+
+
+def _frontier(totals: Sequence[Row], folder: pathlib.Path) -> list[Section]:
+  """A picture per task that has more than one model: what each gives for what it takes."""
+  together, pictures = Results(totals), []
+  for task in together.distinct("task"):
+    kinds = {(w["method"], w["variant"]) for w in _places(totals) if w["task"] == task}
+    if len(kinds) < 2:
+      continue
+    sizes = together.distinct("eps", task=task)
+    panels = [(eps, _points(together, task, eps)) for eps in sizes]
+    path = pareto.draw(panels, folder / f"frontier_{task}.png")
+    pictures.append(picture(folder, path, f"{task}: clean against robust accuracy"))
+  if not pictures:
+    return []
+  legend = (
+    "Means over seeds, both accuracies on the attacked images; the size of a mark is the time of "
+    "its training, the line joins those that no other beats in both.\n\n"
+  )
+  return [Section("What robustness costs", legend + "\n".join(pictures))]
+
+
+def _points(together: Results, task: str, eps: float) -> list[pareto.Point]:
+  points = []
+  for where in _places(together.select(task=task, eps=eps)):
+    clean = together.estimate("clean_accuracy", **where)
+    robust = together.estimate("attack_accuracy_self", **where)
+    seconds = together.estimate(SECONDS, **where)
+    if clean is not None and robust is not None:
+      name = ", ".join(part for part in (method_name(where["method"]), where["variant"]) if part)
+      points.append(pareto.Point(name, clean.mean, robust.mean, seconds and seconds.mean))
+  return points
 
 
 def _first(rows: Results, metric: str) -> tuple[str, Estimate | None]:

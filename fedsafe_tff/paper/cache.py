@@ -31,6 +31,7 @@ from fedsafe_tff.runs.config import Config
 
 # What a suite's evaluation tells besides numbers.
 ABOUT_ATTACKERS = ("left_out", "notes", "masking")
+SECONDS = "training_seconds"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +220,7 @@ class Cache:
     """As `rows`, with a row for each attacker of a suite; all of them together stand last.
 
     They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
-    masked.
+    masked; and `SECONDS`, those of the training and of adaptation, which no two runs share.
     """
     rows = []
     for cell in cells:
@@ -229,7 +230,8 @@ class Cache:
         found = self.find_evaluation(cell.config, eps)
         for result in (found or {}).get("results", []):
           row = self._row(cell, name, eps, {**found, "result": result})
-          rows.append(row | {name: found[name] for name in ABOUT_ATTACKERS})
+          about = {name: found[name] for name in ABOUT_ATTACKERS}
+          rows.append(row | about | {SECONDS: self._training_seconds(cell.config)})
     return rows
 
   def _row(self, cell: Cell, name: float, eps: float, found: dict[str, Any]) -> dict[str, Any]:
@@ -255,6 +257,14 @@ class Cache:
       "git_commit": found["git_commit"],
     }
     return labels | numbers | facts | found.get("leak", {}) | origin | made_by
+
+  def _training_seconds(self, config: Config) -> float | None:
+    """Of the training, and of the adaptation of the model where there is one."""
+    seconds = read_json(self.training(config) / "manifest.json").get(SECONDS)
+    if seconds is None or not config.adapts:
+      return seconds
+    adapted = read_json(self.adapted(config).with_suffix(".json")).get("seconds")
+    return None if adapted is None else round(seconds + adapted, 2)
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:

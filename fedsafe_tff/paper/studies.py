@@ -89,9 +89,10 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   ),
   "local_training": (
     "Adversarial training at the clients (Eq. 5), one setting at a time, for tasks such as "
-    "meningioma and glioma whose presets train so.",
+    "meningioma and glioma whose presets train so; beside the preset's stands the same network "
+    "undefended.",
     tuple(
-      Variant(name, changes, _LOCAL)
+      Variant(name, changes, _LOCAL if changes else ("none", *_LOCAL))
       for name, changes in (
         ("the preset's", {}),
         ("cross-entropy", {"local_loss": "cross_entropy"}),

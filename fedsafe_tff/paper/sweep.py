@@ -23,7 +23,7 @@ from fedsafe_tff.paper import (
   table1,
   table2,
 )
-from fedsafe_tff.paper.cache import ABOUT_ATTACKERS, Cache
+from fedsafe_tff.paper.cache import ABOUT_ATTACKERS, SECONDS, Cache
 from fedsafe_tff.paper.cells import Cell, check_typed, of_methods
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.report import Report
@@ -100,7 +100,7 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     more = by_attacker.sections(numbers, request, request.out)
     report = dataclasses.replace(report, sections=(*more, *report.sections))
     for row in numbers:
-      for name in ABOUT_ATTACKERS:
+      for name in (*ABOUT_ATTACKERS, SECONDS):
         del row[name]
   if numbers:
     render.write_csv(request.out / "numbers.csv", numbers)

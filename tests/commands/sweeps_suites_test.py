@@ -98,6 +98,15 @@ def test_a_stopped_suite_goes_on_and_suites_share_trials(made):
   )
 
 
+def test_the_page_shows_what_robustness_costs(made):
+  folder, _, _ = made
+  page = (folder / "strong" / "README.md").read_text()
+  [picture] = (folder / "strong").glob("frontier_*.png")
+  assert f"({picture.name})" in page and picture.stat().st_size > 5000
+  assert "training_seconds" not in rows(folder / "strong" / "numbers.csv")[0]
+  assert not list((folder / "paper").glob("frontier_*"))
+
+
 def test_numbers_are_by_attacker_and_all_together_is_the_worst(made):
   folder, _, _ = made
   numbers = rows(folder / "strong" / "numbers.csv")
