@@ -8,6 +8,7 @@ from benchmarks import measure
 from benchmarks.dp_sgd import dp_sgd
 from benchmarks.fedavg_round import fedavg_round
 from benchmarks.gpu import gpu
+from benchmarks.local_training import local_training
 from benchmarks.peers import compare
 from benchmarks.pgd import pgd
 from benchmarks.scale import scale
@@ -148,6 +149,17 @@ def test_gpu_on_cpu_devices(page):
     *("--clients=2", "--images_per_client=6", "--dtypes=float32", "--without_gpu"),
   )
   assert "over bare loop, float32" in text and "**No GPU**" in text
+
+
+@pytest.mark.slow
+def test_local_training(page):
+  rows = _table(page(local_training, "--batch_size=4"), "gradient")
+  assert rows.pop("gradient") == ["ms", "ratio", "of least"]
+  rows.pop("---")
+  assert list(rows) == [
+    "plain", "PGD-1", "PGD-2", "PGD-7", "TRADES, PGD-2", "TRADES, PGD-2, AWP",
+  ]
+  assert rows["plain"][1] == "1.00 (1.00-1.00)" and float(rows["PGD-7"][2]) > 2
 
 
 @pytest.mark.slow
