@@ -12,7 +12,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import types
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training import iterated
-from fedsafe_tff.training.adaptation import METRICS
+from fedsafe_tff.training.adaptation import METRICS, Adaptation
 from fedsafe_tff.training.iterated import PASSES
 from fedsafe_tff.training.schedules import Schedule
 from fedsafe_tff.training.server_data import server_data
@@ -188,7 +188,8 @@ def build_adapting_finalizer(
     def adapt(state, weights):
       return tff.federated_map(adapt_now, (state, weights))
 
-  if table[0] and hasattr(adaptation, "one_pass"):
+  # Of ours alone: another's call may do more than its passes.
+  if table[0] and type(adaptation).__call__ is Adaptation.__call__:
     specs = iterated.specs(model.weight_specs(), model.input_shape, table[0])
     carried_type = tff.types.tensorflow_to_type(specs._asdict())
 

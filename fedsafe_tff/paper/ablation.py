@@ -33,14 +33,26 @@ def cells(request: Request) -> list[Cell]:
     for task in request.tasks
     for seed in request.seeds
     for variant in STUDIES[request.study][1]
+    if not _idle(variant, request.study, task.config)
     for method in variant.methods
   ]
 
 
 def _changes(variant: Variant, config: Config) -> dict[str, Any]:
-  if not variant.scales_adaptation:
-    return variant.changes
-  return {**variant.changes, "adaptation_eps": config.adaptation_eps * variant.eps_scale}
+  made = dict(variant.changes)
+  if variant.scales_adaptation:
+    made["adaptation_eps"] = config.adaptation_eps * variant.eps_scale
+  if variant.rounds > 1:
+    made["rounds"] = config.rounds * variant.rounds
+  return made
+
+
+def _idle(variant: Variant, study: str, config: Config) -> bool:
+  """Whether a variant of a study that departs from the preset changes nothing in this one."""
+  first, *_ = STUDIES[study][1]
+  if first.changes or variant is first or variant.eps_scale != 1 or variant.dp is not None:
+    return False
+  return all(getattr(config, name) == value for name, value in _changes(variant, config).items())
 
 
 def report(request: Request, results: Results, folder: pathlib.Path) -> Report:

@@ -127,6 +127,8 @@ def _points(together: Results, task: str, eps: float) -> list[pareto.Point]:
     seconds = together.estimate(SECONDS, **where)
     if clean is not None and robust is not None:
       name = ", ".join(part for part in (method_name(where["method"]), where["variant"]) if part)
+      # Such a model resists attacks because it hardly looks at the image.
+      name += " (collapsed)" if together.collapsed(**where) else ""
       points.append(pareto.Point(name, clean.mean, robust.mean, seconds and seconds.mean))
   return points
 

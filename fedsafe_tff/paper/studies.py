@@ -21,6 +21,7 @@ class Variant:
     dp: Whether uploads are clipped and noised; None takes what was asked for.
     eps_scale: What a size is multiplied by to give pixels of [0, 1].
     scales_adaptation: Whether the size of the adaptation's examples is in these units too.
+    rounds: How many times as many rounds.
   """
 
   name: str
@@ -29,6 +30,7 @@ class Variant:
   dp: bool | None = None
   eps_scale: float = 1.0
   scales_adaptation: bool = False
+  rounds: int = 1
 
 
 # The others keep a preset's own smallest client, and so share its trainings.
@@ -90,11 +92,10 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   "local_training": (
     "Adversarial training at the clients (Eq. 5), one setting at a time, for tasks such as "
     "meningioma and glioma whose presets train so; beside the preset's stands the same network "
-    "undefended.",
-    tuple(
-      Variant(name, changes, _LOCAL if changes else ("none", *_LOCAL))
-      for name, changes in (
-        ("the preset's", {}),
+    "undefended. What a preset has already is left out.",
+    (
+      Variant("the preset's", methods=("none", *_LOCAL)),
+      *(Variant(name, changes, _LOCAL) for name, changes in (
         ("cross-entropy", {"local_loss": "cross_entropy"}),
         ("MART", {"local_loss": "mart"}),
         ("AWP 0.005", {"local_weight_ascent": 0.005}),
@@ -103,8 +104,8 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
         ("FGSM", {"local_attack_steps": 1}),
         ("7 steps", {"local_attack_steps": 7}),
         ("the paper's network", {"model": "cnn"}),
-        ("twice the rounds", {"rounds": 48}),
-      )
+      )),
+      Variant("twice the rounds", methods=_LOCAL, rounds=2),
     ),
   ),
   "compute_dtype": (

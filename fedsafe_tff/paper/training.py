@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import io
+import json
 import time
 import zipfile
 from collections.abc import Sequence
@@ -174,7 +175,7 @@ class Training:
     if stored is not None and not config.noisy_downlink:
       return stored, [stored] * config.num_clients
     trainer = self.trainer(config)
-    state = self._trained(cell)
+    state = self._trained(cell, trainer)
     if config.adapts and stored is None:
       state = self._adapt(cell, trainer, state)
     elif config.adapts:
@@ -183,10 +184,9 @@ class Training:
       state = trainer.with_noise(state)
     return trainer.weights(state), trainer.copies(state)
 
-  def _trained(self, cell: Cell) -> Any:
-    """The state after the last round."""
+  def _trained(self, cell: Cell, trainer: trainers.Trainer) -> Any:
+    """The state after the last round, read into the form of any of the training's trainers."""
     if self._state is None:
-      trainer = self.trainer(self.config)
       checkpoints = loop.Checkpoints(self.path / "checkpoints", self.config.keep_checkpoints)
       state, number = checkpoints.newest(trainer.initialize())
       if number == self.config.rounds:
@@ -198,7 +198,8 @@ class Training:
   def history(self, cell: Cell) -> list[Weights]:
     """Global models of rounds before the last one."""
     if self._history is None:
-      trainer, state = self.trainer(self.config), self._trained(cell)
+      trainer = self.trainer(self.config)
+      state = self._trained(cell, trainer)
       found = loop.earlier_models(trainer, state, self.path, self.config)
       self._history = [found[number] for number in sorted(found)]
     return self._history
@@ -220,20 +221,26 @@ class Training:
     self.progress.begin(adapt_step(cell), f"{cell.title()}, adaptation")
     started = time.monotonic()
     file = self.cache.adapted(cell.config)
-    kept = passes.Kept(file.with_suffix(".partial"))
+    inputs = self.inputs(identity.adapted_config(cell.config)).facts()
+    # The folder's name tells the settings alone, not the sources of a user's adaptation.
+    made_by = json.dumps(inputs | versions.current(), sort_keys=True)
+    kept = passes.Kept(file.with_suffix(".partial"), made_by)
 
-    def after_pass(text: str) -> None:
+    def after_pass(text: str, over: bool) -> None:
       self.progress.trial(text)
-      self.check_stop()
+      if not over:
+        self.check_stop()
 
     state, metrics, _ = trainer.adapt(state, kept, after_pass)
     weights = trainer.weights(state)
+    if not all(np.isfinite(w).all() for w in weights):
+      kept.forget()
     _check_finite(weights, "the adapted model")
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
-      **self.inputs(identity.adapted_config(cell.config)).facts(),
+      **inputs,
       "metrics": dict(zip(adaptation.METRICS, metrics.tolist())),
-      "seconds": round(time.monotonic() - started, 2),
+      "seconds": round(kept.before + time.monotonic() - started, 2),
     }
     run_dir.write_json(file.with_suffix(".json"), facts | self.origin)
     write_arrays(file, {f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})

@@ -19,7 +19,7 @@ from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.progress import Progress
-from fedsafe_tff.runs.schedule import adapts_in, iterates, learning_rate
+from fedsafe_tff.runs.schedule import iterates, learning_rate
 from fedsafe_tff.runs.trainers import Trainer
 from fedsafe_tff.runtime.signals import StopRequest
 from fedsafe_tff.training import adaptation, iterated, local
@@ -67,9 +67,8 @@ def train(
     progress.note(f"continuing after round {done} of {config.rounds}")
   metrics_table = run_dir_lib.CsvTable(path / "metrics.csv", run_dir_lib.METRICS, keep_rounds=done)
   clients_table = run_dir_lib.CsvTable(path / "clients.csv", run_dir_lib.CLIENTS, keep_rounds=done)
-  passes_table, kept = None, None
+  passes_table, kept = None, passes_lib.Kept(path / "adaptation.partial")
   if iterates(config):
-    kept = passes_lib.Kept(path / "adaptation.partial")
     columns = ("round", "pass", *iterated.PASSES)
     passes_table = run_dir_lib.CsvTable(path / "adaptation.csv", columns, keep_rounds=done)
   _restore(metrics_table, clients_table, passes_table, path, progress)
@@ -93,13 +92,14 @@ def train(
     try:
       left_out = _check_finite(config, outcome["clients"], number, path)
       # A round of before passes were kept adapts in itself.
-      if kept is not None and outcome["adaptation"] is None and adapts_in(config, index):
+      if outcome["adaptation"] is None and trainer.adapts_after(index):
         state, *told = trainer.adapt(state, kept, _teller(progress, stop))
         outcome |= dict(zip(("adaptation", "passes"), told))
-    except (Diverged, _StoppedBetweenPasses) as error:
+        started -= kept.before
+    except (UserError, _StoppedBetweenPasses) as error:
       if saved < index:
         checkpoints.save(before, index)
-      if isinstance(error, Diverged):
+      if isinstance(error, UserError):
         raise
       return None
     if left_out.size:
@@ -130,20 +130,19 @@ def train(
     if number % config.checkpoint_every == 0 or number == config.rounds:
       checkpoints.save(state, number)
       saved = number
-      if kept is not None:
-        kept.forget()
+      kept.forget()
       row["seconds"] = round(time.monotonic() - started, 3)
       metrics_table.amend([row])
     progress.round(number, row)
   return state
 
 
-def _teller(progress: Progress, stop: StopRequest) -> Callable[[str], None]:
-  """Tells of a pass of an adaptation, and ends it there if that is asked for."""
+def _teller(progress: Progress, stop: StopRequest) -> Callable[[str, bool], None]:
+  """Tells of a pass of an adaptation, and stops before the next one if that is asked for."""
 
-  def tell(text: str) -> None:
+  def tell(text: str, over: bool) -> None:
     progress.note(text)
-    if stop.requested:
+    if stop.requested and not over:
       raise _StoppedBetweenPasses
 
   return tell

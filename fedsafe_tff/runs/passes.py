@@ -1,9 +1,14 @@
-"""An iterated adaptation pass by pass: each is kept on disk, so that a stop loses one at most."""
+"""An iterated adaptation pass by pass: each is kept on disk, and what was stopped goes on with it.
+
+The state of the round is not kept: to go on its training is made again, with the same bits.
+"""
 
 import io
 import pathlib
 import shutil
+import time
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,28 +24,43 @@ _OTHERS = tuple(name for name in iterated.Carried._fields if name != "weights")
 
 
 class Kept:
-  """What the last pass left, in a folder; to an adaptation that began with others it is nothing."""
+  """What the last pass left, in a folder; to an adaptation that began with others it is nothing.
 
-  def __init__(self, folder: pathlib.Path):
-    """Names the folder, which is made when there is something to keep."""
+  Attributes:
+    before: Seconds that earlier sessions took for the passes that were found.
+  """
+
+  def __init__(self, folder: pathlib.Path, made_by: str = ""):
+    """Names the folder, which is made when there is something to keep.
+
+    Args:
+      folder: The folder.
+      made_by: What passes depend on besides the weights that they began with; what is kept of
+        others is not gone on with.
+    """
     self._folder, self._file = folder, folder / "passes.npz"
+    self._made_by = made_by.encode()
+    self.before, self._since = 0.0, time.monotonic()
 
   def find(self, start: iterated.Carried) -> iterated.Carried:
     """What an adaptation that begins with `start` has come to; `start` where nothing is kept."""
+    self.before, self._since = 0.0, time.monotonic()
     try:
       with np.load(io.BytesIO(sums.read(self._file)), allow_pickle=False) as archive:
         stored = dict(archive)
-      if stored.pop("start").tobytes() != digest(start.weights):
+      if stored["start"].tobytes() != digest(start.weights) + self._made_by:
         return start
+      seconds = float(stored["seconds"])
       others = {name: stored[name] for name in _OTHERS}
       weights = tuple(stored[f"weight_{number:03d}"] for number in range(len(start.weights)))
     except FileNotFoundError:
       return start
-    except (OSError, ValueError, KeyError, EOFError, sums.Damaged):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, sums.Damaged):
       warnings.warn(f"{self._file} is damaged: its passes are made again", Notice, stacklevel=2)
       return start
     if others["table"].shape != start.table.shape:  # --adaptation_passes was another
       return start
+    self.before = seconds
     return iterated.Carried(weights=weights, **others)
 
   def add(self, start: iterated.Carried, carried: iterated.Carried) -> None:
@@ -55,7 +75,8 @@ class Kept:
       raise UserError(f"{self._folder} can't be made: {error.strerror}") from None
     arrays = {name: np.asarray(getattr(carried, name)) for name in _OTHERS}
     arrays |= {f"weight_{n:03d}": np.asarray(w) for n, w in enumerate(carried.weights)}
-    arrays["start"] = np.frombuffer(digest(start.weights), np.uint8)
+    arrays["start"] = np.frombuffer(digest(start.weights) + self._made_by, np.uint8)
+    arrays["seconds"] = np.float64(self.before + time.monotonic() - self._since)
     write_arrays(self._file, arrays)
 
   def forget(self) -> None:
@@ -69,7 +90,7 @@ def make(
   passes: int,
   one_pass: Callable[[dict[str, Any]], dict[str, Any]],
   kept: Kept | None,
-  after_pass: Callable[[str], None],
+  after_pass: Callable[[str, bool], None],
 ) -> iterated.Carried:
   """Makes the passes that are left.
 
@@ -79,7 +100,7 @@ def make(
     passes: The most that are made.
     one_pass: `FedSafeProcess.adapt_pass` with everything else bound.
     kept: Where they are kept; None keeps nothing.
-    after_pass: Is told of each, once it is kept; to stop it may raise.
+    after_pass: Is told of each, once it is kept, and whether it was the last; to stop it may raise.
   """
   start = iterated.begin(weights, image_shape, passes)
   carried = start if kept is None else kept.find(start)
@@ -92,6 +113,7 @@ def make(
     new, collected = (int(value) for value in np.asarray(carried.table)[carried.number - 1][:2])
     after_pass(
       f"adaptation, pass {int(carried.number)} of at most {passes}: {new} new examples, "
-      f"{collected} in all"
+      f"{collected} in all",
+      bool(iterated.is_over(carried)),
     )
   return carried

@@ -43,10 +43,14 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
         "description gets too deep to be read back: choose another mechanism, such as central"
       ) from None
     noise_key = keys.noise_root(noise.seed or 0, config.seed).numpy()
-    passes = None
-    if getattr(process, "adapt_pass", None) is not None:
-      passes = (prepared.store.image_shape, config.adaptation_passes)
-    return Trainer(process, call, lambda round_index: list(clients), sizes, noise_key, passes)
+    return Trainer(
+      process,
+      call,
+      lambda round_index: list(clients),
+      sizes,
+      noise_key,
+      lambda round_index: iterates(config) and adapts_in(config, round_index),
+    )
   return Trainer(
     build_baseline(config, prepared),
     call,
@@ -65,7 +69,7 @@ class Trainer:
     arguments: Callable[[int], list[Any]],
     sizes: Sequence[int],
     noise_key: np.ndarray | None = None,
-    passes: tuple[tuple[int, ...], int] | None = None,
+    adapts_after: Callable[[int], bool] = lambda round_index: False,
   ):
     """Wraps a process.
 
@@ -75,10 +79,10 @@ class Trainer:
       arguments: The clients' arguments in a round, from 0.
       sizes: Number of images of each client; clients are numbered from 0.
       noise_key: Of the noise on the clients' copies.
-      passes: Shape of the server's images and the most passes, where adaptation is iterated.
+      adapts_after: Whether `adapt` is to be called after a round (from 0), which did not adapt.
     """
     self._process, self._call, self._arguments, self._sizes = process, call, arguments, sizes
-    self._noise_key, self._passes = noise_key, passes
+    self._noise_key, self.adapts_after = noise_key, adapts_after
 
   def initialize(self) -> Any:
     """The state before the first round."""
@@ -109,7 +113,7 @@ class Trainer:
     self,
     state: Any,
     kept: passes_lib.Kept | None = None,
-    after_pass: Callable[[str], None] = lambda text: None,
+    after_pass: Callable[[str, bool], None] = lambda text, over: None,
   ) -> tuple[Any, np.ndarray, list[dict[str, float]]]:
     """Adapts the state that the last round left.
 
@@ -118,12 +122,12 @@ class Trainer:
     Args:
       state: The state.
       kept: Where the passes of an iterated adaptation are kept; what is there is gone on with.
-      after_pass: Is told of each of them; to stop it may raise.
+      after_pass: Is told of each of them and whether it was the last; to stop it may raise.
 
     Returns:
       The state, the metrics, float32 [3], and a row per pass of an iterated adaptation.
     """
-    if self._passes is None:
+    if self._process.adapt_pass is None:
       output = self._call(self._process.adapt, state)
       return output.state, np.asarray(output.metrics["metrics"]), passes_of(output.metrics)
 
@@ -131,7 +135,8 @@ class Trainer:
       given = collections.OrderedDict(carried)
       return self._call(self._process.adapt_pass, state, given)
 
-    shape, most = self._passes
+    carried = self._process.adapt_pass.type_signature.parameter[1].member
+    shape, most = carried.images.shape[1:], carried.table.shape[0]
     made = passes_lib.make(self.weights(state), shape, most, one_pass, kept, after_pass)
     told = {"passes": made.table}
     return self.with_weights(state, made.weights), np.asarray(made.metrics), passes_of(told)
@@ -206,7 +211,8 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
       "adaptation": defenses.adaptation(config),
       "adaptation_data": defenses.server_data(prepared),
       # Iterated, it is made after the round, pass by pass: see `Trainer.adapt`.
-      "adapt_when": None if iterates(config) else _by_round(adapts_in, config),
+      # A state of before that is due in the next round is so once: None would leave it due.
+      "adapt_when": _by_round(_never if iterates(config) else adapts_in, config),
     }
   made = defenses.copies(config, prepared, noise.downlink_sigma)
   return fed_safe.build_fed_safe(
@@ -244,6 +250,11 @@ def _aggregator(
     noise_multiplier=config.dp_noise_multiplier,
     clients_per_round=config.num_clients,
   )
+
+
+def _never(config: Config, round_index: int) -> bool:
+  del config, round_index
+  return False
 
 
 def _by_round(value: Callable[[Config, int], Any], config: Config) -> schedules.Schedule:

@@ -11,10 +11,12 @@ from fedsafe_tff import keys
 from fedsafe_tff.data.shard_reader import read_named
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import baselines
+from fedsafe_tff.learning.adaptation import build_adapting_finalizer, build_replacing_finalizer
 from fedsafe_tff.learning.aggregation import build_aggregator
 from fedsafe_tff.learning.client_work import build_client_work
 from fedsafe_tff.learning.clients import Shards, with_ids
 from fedsafe_tff.learning.fed_safe import build_fed_safe
+from fedsafe_tff.learning.types import weights_type
 from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.training import iterated, schedules
 from fedsafe_tff.training.adaptation import Adaptation, adapt
@@ -300,6 +302,21 @@ def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
   theirs = runtime.call(inside.distribute, expected, IDS)
   for client in IDS:
     same(mine[client].trainable, theirs[client].trainable)
+
+
+def test_an_adaptation_of_ones_own_is_called_and_not_taken_for_its_passes(shard_store):
+  class Mine(Adaptation):
+    def __call__(self, *arguments):
+      return super().__call__(*arguments)
+
+  settings = {"steps": 1, "epochs": 1, "examples": "iterated", "passes": 2}
+  for kind, made in ((Mine, False), (Adaptation, True)):
+    parts = adapting(shard_store) | {"adaptation": kind(**settings)}
+    finalizer = build_adapting_finalizer(
+      build_replacing_finalizer(weights_type(MODEL)), MODEL, parts["adaptation"],
+      parts["adaptation_data"],
+    )  # fmt: skip
+    assert (finalizer.adapt_pass is not None) == made and finalizer.adapt is not None
 
 
 def test_a_clients_nan_stays_in_its_row(runtime, shard_store):

@@ -98,6 +98,17 @@ def test_every_study_varies_what_it_says(tmp_path, study):
   assert len(published) == (3 if study == "split" else 0)
 
 
+def test_what_a_preset_has_already_is_no_variant(tmp_path):
+  settings = {
+    "local_loss": "trades", "model": "gn_cnn", "rounds": 10, "local_attack_steps": 1,
+  }  # fmt: skip
+  request = synthetic.request(tmp_path, "ablation", study="local_training", settings=settings)
+  found = {c.variant: c.config for c in ablation.cells(request)}
+  assert len(found) == len(STUDIES["local_training"][1]) - 1 and "FGSM" not in found
+  assert found["7 steps"].local_attack_steps == 7
+  assert found["twice the rounds"].rounds == 20 == 2 * found["the preset's"].rounds
+
+
 def test_other_units_hold_for_the_servers_examples_too(tmp_path):
   request = synthetic.request(
     tmp_path, "ablation", study="eps_units", settings={"adaptation_eps": 0.04, "attack_steps": 6}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedsafe_tff.data import sums
 from fedsafe_tff.errors import Notice
 from fedsafe_tff.runs import passes
 from fedsafe_tff.training import iterated
@@ -40,8 +41,9 @@ class Passes:
 def make(kept, start=START, most=6, stop_after=None):
   one_pass, told = Passes(), []
 
-  def after_pass(text):
+  def after_pass(text, over):
     told.append(text)
+    assert over == (len(one_pass.begun) == min(most, 4) or one_pass.begun[-1] == 3)
     if len(told) == stop_after:
       raise KeyboardInterrupt
 
@@ -74,20 +76,42 @@ def test_what_was_stopped_goes_on_with_the_next_pass(tmp_path):
   assert not (tmp_path / "kept").exists() and make(kept)[1] == [0, 1, 2, 3]
 
 
-def test_other_weights_and_other_limits_begin_anew(tmp_path):
+def test_the_time_of_earlier_sessions_is_told(tmp_path, monkeypatch):
+  clock = iter(range(0, 1000, 10))
+  monkeypatch.setattr(passes.time, "monotonic", lambda: float(next(clock)))
+  kept = passes.Kept(tmp_path / "kept")  # 0
+  make(kept, stop_after=2)  # begun at 10, kept at 20 and 30
+  assert kept.before == 0
+  make(kept, stop_after=1)  # begun at 40, kept at 50
+  assert kept.before == 20
+  make(kept)
+  assert kept.before == 30
+  kept.forget()
+  make(kept)
+  assert kept.before == 0
+
+
+def test_other_weights_other_limits_and_other_sources_begin_anew(tmp_path):
   kept = passes.Kept(tmp_path / "kept")
+  make(kept, stop_after=2)
+  assert make(passes.Kept(tmp_path / "kept", "another"), stop_after=1)[1] == [0]
   make(kept, stop_after=2)
   assert make(kept, most=3, stop_after=1)[1] == [0]
   other = (START[0] + 1e-6, START[1])
   assert make(kept, other)[1] == [0, 1, 2, 3]
 
 
-def test_a_damaged_file_is_said_and_begun_anew(tmp_path):
+@pytest.mark.parametrize("summed", [True, False])
+def test_a_damaged_file_is_said_and_begun_anew(tmp_path, summed):
   kept = passes.Kept(tmp_path / "kept")
   make(kept, stop_after=2)
   file = tmp_path / "kept" / "passes.npz"
-  data = bytearray(file.read_bytes())
-  data[len(data) // 2] ^= 1
-  file.write_bytes(data)
+  if summed:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+  else:  # as after a copy that has left out names with a dot
+    (tmp_path / "kept" / sums.NAME).unlink()
+    file.write_bytes(file.read_bytes()[:-40])
   with pytest.warns(Notice, match="passes.npz is damaged: its passes are made again"):
     assert make(kept)[1] == [0, 1, 2, 3]

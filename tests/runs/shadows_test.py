@@ -10,7 +10,7 @@ import pytest
 
 from fedsafe_tff.commands import audit, train
 from fedsafe_tff.errors import Notice, UserError
-from fedsafe_tff.runs import membership, run_dir, shadows
+from fedsafe_tff.runs import membership, passes, run_dir, shadows
 from fedsafe_tff.runs.audit import Effort, audit_run
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.runs.report import audit_page
@@ -257,3 +257,16 @@ def test_adaptation_copies_and_dp_sgd_are_part_of_it(tmp_path):
   assert found["shadows"]["adapted"] and found["shadows"]["copies"] and found["shadows"]["private"]
   text = (run / "audit" / "audit.md").read_text()
   assert "Shadow models are adapted as the run's" in text and "first client's copy" in text
+
+
+@pytest.mark.slow
+def test_an_iterated_adaptation_is_part_of_it(tmp_path, monkeypatch):
+  made, make = [], passes.make
+  monkeypatch.setattr(passes, "make", lambda *given: made.append(0) or make(*given))
+  run = _run_of(
+    tmp_path, defense="server_adversarial_training", adaptation_examples="iterated",
+    adaptation_passes=2,
+  )  # fmt: skip
+  assert len(made) == 1
+  assert audit.audit([str(run), "--shadows=2", "--canaries=20", "--steps=4"]) in (0, 1)
+  assert len(made) == 3
