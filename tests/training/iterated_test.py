@@ -79,13 +79,17 @@ def test_where_nothing_is_new_it_ends_and_the_bound_holds():
 def test_passes_one_by_one_give_the_bits_of_the_whole():
   settings = dataclasses.replace(BASE, batch_size=4, share=0.8)
   images, labels, key = tf.constant(IMAGES), tf.constant(LABELS, tf.int32), keys.root(4)
-  once = tf.function(lambda carried: settings.one_pass(MODEL, carried, images, labels, key))
+  form = iterated.specs(MODEL.weight_specs(), small.SHAPE, BASE.passes)
+  once = tf.function(
+    lambda carried: settings.one_pass(MODEL, carried, images, labels, key), input_signature=[form]
+  )
   carried, made = settings.begin(START, small.SHAPE), 0
   while not iterated.is_over(carried):
     # As a file gives it back.
     carried = tf.nest.map_structure(lambda tensor: tf.constant(tensor.numpy()), carried)
     carried, made = once(carried), made + 1
-  weights, metrics, table = run(batch_size=4, share=0.8)
+  whole = tf.function(lambda: settings(MODEL, START, images, labels, key))  # a graph as well
+  weights, metrics, table = whole()
   assert made == int((table[:, 0] >= 0).numpy().sum()) > 1
   mine = (*carried.weights, carried.metrics, carried.table)
   for left, right in zip(mine, (*weights, metrics, table)):
