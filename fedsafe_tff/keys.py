@@ -56,6 +56,7 @@ MASKING = 45
 SAMPLED_CLIENTS = 46
 CURVES = 47
 VALIDATION = 48
+COHORT = 49
 
 
 def root(seed: int) -> tf.Tensor:

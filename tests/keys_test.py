@@ -29,7 +29,7 @@ def assert_distinct(made):
 
 
 def test_no_two_purposes_share_a_number():
-  assert len(PURPOSES) == 27 and len(set(PURPOSES.values())) == len(PURPOSES)
+  assert len(PURPOSES) == 28 and len(set(PURPOSES.values())) == len(PURPOSES)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def train(
     before, (state, outcome) = state, trainer.next(state, index)
     number = index + 1
     try:
-      left_out = _check_finite(config, outcome["clients"], number, path)
+      left_out = _check_finite(config, outcome, number, path)
       # A round of before passes were kept adapts in itself.
       if outcome["adaptation"] is None and trainer.adapts_after(index):
         state, *told = trainer.adapt(state, kept, _teller(progress, stop))
@@ -121,7 +121,7 @@ def train(
     row["seconds"] = round(time.monotonic() - started, 3)
     metrics_table.append([row])
     run_dir_lib.write_json(path / "privacy.json", noise.facts(number, config.rounds))
-    clients_table.append(_client_rows(outcome["clients"], number))
+    clients_table.append(_client_rows(outcome, number))
     if passes_table is not None:
       told = enumerate(outcome["passes"], 1)
       passes_table.append([{"round": number, "pass": index} | row for index, row in told])
@@ -206,7 +206,7 @@ def earlier_models(
 
 
 def _check_finite(
-  config: Config, clients: np.ndarray, number: int, path: pathlib.Path
+  config: Config, outcome: dict[str, np.ndarray], number: int, path: pathlib.Path
 ) -> np.ndarray:
   """The clients that were left out of the mean, as --not_finite=leave_out asks.
 
@@ -214,9 +214,11 @@ def _check_finite(
     Diverged: A client's loss or norm is not a number and --not_finite=stop, or every client's is.
   """
   ours = config.algorithm == "fedsafe"
+  took_part = outcome["took_part"]
+  clients = outcome["clients"][took_part]
   if config.not_finite == "leave_out":
     told = clients[:, [local.METRICS.index(name) for name in ("loss", "norm")]]
-    left_out = np.flatnonzero(~np.isfinite(told).all(1))
+    left_out = took_part[~np.isfinite(told).all(1)]
     if left_out.size < len(clients):
       return left_out
     raise _diverged("no client has a loss and an upload that are finite", number, path)
@@ -226,7 +228,7 @@ def _check_finite(
     values = clients[:, local.METRICS.index(name)]
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
-      whose = f"client {bad[0]}" if ours else "the clients"
+      whose = f"client {took_part[bad[0]]}" if ours else "the clients"
       raise _diverged(f"the {name} of {whose} is {values[bad[0]]}", number, path)
   return np.zeros([0], int)
 
@@ -243,7 +245,8 @@ def _metrics_row(
   number: int,
   left_out: np.ndarray,
 ) -> dict[str, Any]:
-  clients = np.delete(outcome["clients"].astype(np.float64), left_out, axis=0)
+  counted = np.setdiff1d(outcome["took_part"], left_out)
+  clients = outcome["clients"][counted].astype(np.float64)
   column = {name: clients[:, i] for i, name in enumerate(local.METRICS)}
   share = column["num_examples"] / column["num_examples"].sum()
   adapted = outcome["adaptation"]
@@ -267,9 +270,9 @@ def _metrics_row(
   return row
 
 
-def _client_rows(clients: np.ndarray, number: int) -> list[dict[str, Any]]:
+def _client_rows(outcome: dict[str, np.ndarray], number: int) -> list[dict[str, Any]]:
   return [
-    {"round": number, "client": client}
-    | {name: float(value) for name, value in zip(local.METRICS, values)}
-    for client, values in enumerate(clients)
+    {"round": number, "client": int(client)}
+    | {name: float(value) for name, value in zip(local.METRICS, outcome["clients"][client])}
+    for client in outcome["took_part"]
   ]

@@ -16,6 +16,7 @@ from fedsafe_tff.learning import aggregation, baselines, deep, fed_safe
 from fedsafe_tff.learning.clients import Shards
 from fedsafe_tff.runs import defenses
 from fedsafe_tff.runs import passes as passes_lib
+from fedsafe_tff.runs.cohort import cohort
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.prepare import Prepared
@@ -31,7 +32,10 @@ Process = tff.learning.templates.LearningProcess
 def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) -> "Trainer":
   """The trainer for `config.algorithm`."""
   sizes = [len(rows) for rows in prepared.clients]
-  clients = range(config.num_clients)
+
+  def in_round(round_index: int) -> list[int]:
+    return cohort(config, round_index)
+
   if config.algorithm == "fedsafe":
     if config.mechanism_asked and config.privacy == "distributed":
       deep.allow()
@@ -46,7 +50,8 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
     return Trainer(
       process,
       call,
-      lambda round_index: list(clients),
+      in_round,
+      lambda client, round_index: client,
       sizes,
       noise_key,
       lambda round_index: iterates(config) and adapts_in(config, round_index),
@@ -54,7 +59,8 @@ def build_trainer(config: Config, prepared: Prepared, noise: Noise, call: Call) 
   return Trainer(
     build_baseline(config, prepared),
     call,
-    lambda round_index: [baselines.client_argument(client, round_index) for client in clients],
+    in_round,
+    baselines.client_argument,
     sizes,
   )
 
@@ -66,7 +72,8 @@ class Trainer:
     self,
     process: Process,
     call: Call,
-    arguments: Callable[[int], list[Any]],
+    in_round: Callable[[int], list[int]],
+    argument: Callable[[int, int], Any],
     sizes: Sequence[int],
     noise_key: np.ndarray | None = None,
     adapts_after: Callable[[int], bool] = lambda round_index: False,
@@ -76,12 +83,14 @@ class Trainer:
     Args:
       process: Fed-Safe, or another of TFF's.
       call: Invokes its computations.
-      arguments: The clients' arguments in a round, from 0.
+      in_round: The clients that take part in a round, from 0.
+      argument: A client's argument in a round.
       sizes: Number of images of each client; clients are numbered from 0.
       noise_key: Of the noise on the clients' copies.
       adapts_after: Whether `adapt` is to be called after a round (from 0), which did not adapt.
     """
-    self._process, self._call, self._arguments, self._sizes = process, call, arguments, sizes
+    self._process, self._call, self._sizes = process, call, sizes
+    self._in_round, self._argument = in_round, argument
     self._noise_key, self.adapts_after = noise_key, adapts_after
 
   def initialize(self) -> Any:
@@ -91,23 +100,31 @@ class Trainer:
   def next(self, state: Any, round_index: int) -> tuple[Any, dict[str, np.ndarray | None]]:
     """Runs round `round_index` (from 0); returns the state and the metrics.
 
-    The metrics hold `clients`, float32 [N, len(METRICS)] with NaN where the algorithm does not
-    tell, `adaptation`, float32 [3] or None, and `passes`, a row per pass of an iterated one.
+    The metrics hold `took_part`, the numbers of the round's clients, `clients`, float32
+    [N, len(METRICS)] with NaN for the others and where the algorithm does not tell, `adaptation`,
+    float32 [3] or None, and `passes`, a row per pass of an iterated one.
     """
-    output = self._call(self._process.next, state, self._arguments(round_index))
+    took_part = self._in_round(round_index)
+    given = [self._argument(client, round_index) for client in took_part]
+    output = self._call(self._process.next, state, given)
     told = output.metrics["client_work"]
     table = np.full([len(self._sizes), len(local.METRICS)], np.nan, np.float32)
     if "clients" in told:
       table[told["clients"]["client"]] = told["clients"]["metrics"]
     else:  # TFF tells only the aggregated loss and accuracy of training
-      table[:, local.METRICS.index("num_examples")] = self._sizes
+      table[took_part, local.METRICS.index("num_examples")] = np.take(self._sizes, took_part)
       for name in ("loss", "accuracy"):
-        table[:, local.METRICS.index(name)] = told["train"][name]
+        table[took_part, local.METRICS.index(name)] = told["train"][name]
     finalized = output.metrics["finalizer"]
     adaptation = finalized["adaptation"] if "adaptation" in finalized else {"adapted": False}
     metrics = np.asarray(adaptation["metrics"]) if adaptation["adapted"] else None
     passes = passes_of(adaptation) if adaptation["adapted"] else []
-    return output.state, {"clients": table, "adaptation": metrics, "passes": passes}
+    return output.state, {
+      "took_part": np.asarray(took_part, int),
+      "clients": table,
+      "adaptation": metrics,
+      "passes": passes,
+    }
 
   def adapt(
     self,
@@ -248,7 +265,7 @@ def _aggregator(
     config.aggregator,
     clip_norm=config.clip_norm,
     noise_multiplier=config.dp_noise_multiplier,
-    clients_per_round=config.num_clients,
+    clients_per_round=config.clients_per_round or config.num_clients,
   )
 
 
@@ -272,6 +289,6 @@ def build_baseline(config: Config, prepared: Prepared) -> Process:
     prox_mu=config.prox_mu,
     clip_norm=config.clip_norm,
     noise_multiplier=config.dp_noise_multiplier,
-    num_clients=config.num_clients,
+    num_clients=config.clients_per_round or config.num_clients,
     seed=config.seed,
   )

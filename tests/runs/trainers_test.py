@@ -144,10 +144,30 @@ def test_rows_belong_to_clients_and_not_to_places():
     state="next", metrics={"client_work": told, "finalizer": {"adaptation": {"adapted": False}}}
   )
   process = types.SimpleNamespace(next="next")
-  trainer = trainers.Trainer(process, lambda *_: output, lambda index: [], [5, 5, 5])
+  trainer = trainers.Trainer(
+    process, lambda *_: output, lambda index: [0, 2], lambda client, index: client, [5, 5, 5]
+  )
   state, metrics = trainer.next("state", 0)
   assert state == "next" and metrics["adaptation"] is None
   np.testing.assert_array_equal(metrics["clients"][:, 0], [1.0, np.nan, 3.0])
+  assert metrics["took_part"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("per_round, expected", [(0, 4), (3, 3)])
+def test_averages_of_tff_count_those_that_take_part(monkeypatch, per_round, expected):
+  asked = {}
+  monkeypatch.setattr(
+    baselines, "build_baseline", lambda *args, **keywords: asked.update(keywords)
+  )
+  settings = {"num_clients": 4, "clients_per_round": per_round}
+  trainers.build_baseline(Config(algorithm="tff_dp_fed_avg", clip_norm=1.0, **settings), PREPARED)
+  assert asked["num_clients"] == expected
+  config = Config(aggregator="central_dp", upload="update", clip_norm=1.0, **settings)
+  monkeypatch.setattr(
+    trainers.aggregation, "build_aggregator", lambda name, **keywords: asked.update(keywords)
+  )
+  trainers._aggregator(config, PREPARED, Noise.from_config(config, 10))
+  assert asked["clients_per_round"] == expected
 
 
 def test_flags_reach_the_attacks():

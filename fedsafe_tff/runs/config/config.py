@@ -26,7 +26,13 @@ GROUPS = (
 )
 
 # What older configurations, which don't have these settings, stand for.
-BEFORE = {"evaluation": "paper", "runtime": "native", "not_finite": "stop", "attack_clients": 50}
+BEFORE = {
+  "evaluation": "paper",
+  "runtime": "native",
+  "not_finite": "stop",
+  "attack_clients": 50,
+  "clients_per_round": 0,
+}
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
   "run_dir",
@@ -99,6 +105,11 @@ class Config(
         f"--defense={self.defense} is part of --algorithm=fedsafe: a TFF baseline runs with "
         "--defense=none"
       )
+    if self.clients_per_round > self.num_clients:
+      raise UserError(
+        f"--clients_per_round={self.clients_per_round} is more than "
+        f"--num_clients={self.num_clients}: give at most as many, or 0 for all"
+      )
     if self.attack_colluders > self.num_clients:
       raise UserError(
         f"--attack_colluders={self.attack_colluders} is more than --num_clients={self.num_clients}"
@@ -132,6 +143,8 @@ class Config(
       )
     if self.privacy in AGGREGATING and self.not_finite == "leave_out":
       raise UserError(f"{name} counts every upload: leave out --not_finite=leave_out")
+    if self.privacy in AGGREGATING and self.clients_per_round:
+      raise UserError(f"{name} is for the sum of all clients: leave out --clients_per_round")
     if self.privacy in AGGREGATING and self.upload != "update":
       raise UserError(f"{name} aggregates updates: add --upload=update")
 

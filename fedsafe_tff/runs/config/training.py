@@ -26,6 +26,13 @@ class TrainingConfig:
     choices=("fedsafe", *ALGORITHMS),
   )
   rounds: int = setting(10, "Federated rounds T.", low=1, high=MOST)
+  clients_per_round: int = setting(
+    0,
+    "How many clients take part in a round, drawn anew by --seed; 0: all. All receive the last "
+    "model, and privacy is accounted as if all had taken part in every round.",
+    low=0,
+    high=MOST,
+  )
   local_epochs: int = setting(1, "Local epochs E of a client in a round.", low=1, high=MOST)
   batch_size: int = setting(32, "Local batch size.", low=1, high=MOST)
   learning_rate: float = setting(0.02, "Local SGD learning rate.", low=0.0, low_open=True)

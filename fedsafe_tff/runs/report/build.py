@@ -95,6 +95,7 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
     left_out=strata_table.left_out((survey or {}).get("inventory") or {}),
     clients=last[:_MOST_CLIENTS],
     clients_in_all=len(last),
+    of_clients=len(run.partition.get("clients", ())),
     command=_command(run),
     privacy=_privacy(run),
   )
