@@ -112,13 +112,7 @@ class Training:
 
   def noise_of(self, config: Config) -> Noise:
     """The noise of a cell's configuration."""
-    prepared = self.prepared
-    return Noise.from_config(
-      config,
-      prepared.min_images,
-      client_images=[len(rows) for rows in prepared.clients],
-      largest_patient=prepared.largest_patient,
-    )
+    return Noise.of_data(config, self.prepared)
 
   def trainer(self, config: Config) -> trainers.Trainer:
     """The algorithm of a configuration; to compile it takes seconds."""

@@ -149,11 +149,7 @@ def _inversion(run: LoadedRun, effort: Effort) -> tuple[list[dict[str, Any]], li
   images, labels = run.client_images(0)
   controls, _ = run.images("evaluation")
   rng = generator(run.config.seed, "inversion")
-  noise = Noise.from_config(
-    run.config, run.prepared.min_images,
-    client_images=[len(rows) for rows in run.prepared.clients],
-    largest_patient=run.prepared.largest_patient,
-  )  # fmt: skip
+  noise = Noise.of_data(run.config, run.prepared)
   sigma = 0.0 if run.config.privacy == "dp_sgd" else noise.uplink_sigma
   found, pictures = [], []
   for count in (1, _BATCH):

@@ -11,6 +11,7 @@ from fedsafe_tff.privacy.mechanisms.mechanism import Mechanism
 from fedsafe_tff.privacy.statement import PrivacyStatement
 from fedsafe_tff.runs import defenses, private
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.prepare import Prepared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,19 @@ class Noise:
       mechanism = private.mechanism(config, sizes, largest_patient, seed)
       uplink = mechanism.upload_sigma
     return cls(uplink, downlink, config, min_images, seed, mechanism)
+
+  @classmethod
+  def of_data(
+    cls, config: Config, prepared: Prepared, manifest: Mapping[str, Any] | None = None
+  ) -> "Noise":
+    """The same for the clients and patients of prepared data."""
+    return cls.from_config(
+      config,
+      prepared.min_images,
+      manifest,
+      client_images=[len(rows) for rows in prepared.clients],
+      largest_patient=prepared.largest_patient,
+    )
 
   @property
   def upload_clip(self) -> float:

@@ -117,13 +117,7 @@ def _train_and_evaluate(
     model = saved_models.keep_frozen(path / "frozen.npz", prepared.model)
     prepared = dataclasses.replace(prepared, model=model)
     survey_page.store(path, *look(prepared.image_set, prepared.inputs.data_hash, config.cache_dir))
-    noise = Noise.from_config(
-      config,
-      prepared.min_images,
-      before,
-      client_images=[len(rows) for rows in prepared.clients],
-      largest_patient=prepared.largest_patient,
-    )
+    noise = Noise.of_data(config, prepared, before)
     given, config = config, _within_epsilon(config, noise, progress)
     run_dir_lib.write_json(path / "partition.json", prepared.partition_facts())
     run_dir_lib.write_manifest(

@@ -222,12 +222,8 @@ def _train(
   config = dataclasses.replace(config, seed=seed, noise_seed=noise_seed)
   try:
     prepared = _prepared(run, config, rows, half, work)
-    noise = Noise.from_config(  # of the run's rounds and clients, so that it is as strong
-      dataclasses.replace(config, rounds=run.config.rounds),
-      run.prepared.min_images,
-      client_images=[len(client) for client in run.prepared.clients],
-      largest_patient=run.prepared.largest_patient,
-    )
+    # Of the run's rounds and clients, so that it is as strong.
+    noise = Noise.of_data(dataclasses.replace(config, rounds=run.config.rounds), run.prepared)
     unstated = _Unstated(**{f.name: getattr(noise, f.name) for f in dataclasses.fields(Noise)})
     # What is measured beside the training of a defence is not looked at here.
     watched = dataclasses.replace(config, defense="none")
