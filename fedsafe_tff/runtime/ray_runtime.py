@@ -9,45 +9,25 @@ told by the signs of life that it no longer gives, and killed.
 import collections
 import contextlib
 import heapq
-import ipaddress
-import os
-import signal
-import socket
-import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runtime import gpus, values
+from fedsafe_tff.runtime import gpus, ray_cluster, values
 from fedsafe_tff.runtime.failures import ComputationFailed, one_line
 from fedsafe_tff.runtime.in_process import ClientTask, InProcessRuntime
 from fedsafe_tff.runtime.ray_actor import ClientActor
 from fedsafe_tff.runtime.silence import SILENT_SECONDS, Silence
 
 _TRIES = 3
-_CONNECT_SECONDS = 20.0
 _START_SECONDS = 180.0
 _POLL_SECONDS = 1.0
 # Clients per actor that run, wait to run or wait to be added up.
 _PER_ACTOR = 2
 _ALIVE = "alive"  # the actor's threads that give signs of life
-
-
-def _import_ray():
-  os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would send reports
-  os.environ.setdefault("RAY_enable_metrics_collection", "0")  # else it warns: no agent
-  try:
-    import ray
-  except ImportError as error:
-    raise UserError(
-      f"--runtime=ray needs Ray ({error}): "
-      "pip install --no-deps --require-hashes -r requirements-ray.txt"
-    ) from None
-  return ray
 
 
 class ActorsLost(UserError, RuntimeError):
@@ -76,7 +56,7 @@ class RayRuntime(InProcessRuntime):
       log: Is told about lost actors.
     """
     super().__init__(log)
-    self._ray = _import_ray()
+    self._ray = ray_cluster.import_ray()
     self._address = address
     self._cpus = cpus_per_client
     self._gpus = gpus_per_client
@@ -105,7 +85,7 @@ class RayRuntime(InProcessRuntime):
 
   def _start(self) -> None:
     if not self._ray.is_initialized():
-      self._connect()
+      ray_cluster.connect(self._ray, self._address, self._log)
       self._ours = True
     self._check_resources()
     tf.config.set_soft_device_placement(True)
@@ -119,27 +99,6 @@ class RayRuntime(InProcessRuntime):
       scheduling_strategy="SPREAD",
     )
     self._log(f"clients run on a Ray cluster of {'; '.join(self.devices)}")
-
-  def _connect(self) -> None:
-    settings = {"log_to_driver": False, "configure_logging": False}
-    if not self._address:
-      settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    # Ray handles SIGTERM in a way of its own, which would take the place of our clean stop.
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if main else None
-    try:
-      _check_listens(self._address)
-      with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # about GPUs that actors did not ask for
-        context = self._ray.init(address=self._address or "local", **settings)
-      if warning := open_dashboard(getattr(context, "dashboard_url", "")):
-        self._log(warning)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-      where = f"--ray_address={self._address}" if self._address else "on this machine"
-      raise UserError(f"no Ray cluster {where}: {one_line(error)[:300]}") from error
-    finally:
-      if main:
-        signal.signal(signal.SIGTERM, handler)
 
   def _check_resources(self) -> None:
     if not self._slots():
@@ -316,29 +275,6 @@ class RayRuntime(InProcessRuntime):
         f"{what}: lost with its actor {losses} times ({said}): is memory short on the cluster?"
       ) from error
     self._log(f"{what}: its Ray actor {how} ({said}): trying on another one")
-
-
-def open_dashboard(url: str | None) -> str:
-  """A warning where Ray's dashboard, which runs what it is sent, can be reached from elsewhere."""
-  host = (url or "").partition("//")[2] or url or ""
-  host = host.partition("/")[0].rpartition(":")[0].strip("[]")
-  with contextlib.suppress(ValueError):
-    if ipaddress.ip_address(host).is_loopback:
-      return ""
-  if host in ("", "localhost"):
-    return ""
-  return (
-    f"WARNING: Ray's dashboard is open at {url}, not on loopback alone: whoever reaches it can run "
-    "code on the cluster; start Ray with --dashboard-host=127.0.0.1 or --include-dashboard=false, "
-    "or firewall it"
-  )
-
-
-def _check_listens(address: str) -> None:
-  """Raises an OSError where nothing listens: `ray.init` would try for many minutes."""
-  host, _, port = address.removeprefix("ray://").rpartition(":")
-  if host and port.isdigit():
-    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _arrays(flat: Sequence[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runtime import ray_runtime
+from fedsafe_tff.runtime import ray_cluster, ray_runtime
 from fedsafe_tff.runtime.failures import ComputationFailed
 from fedsafe_tff.runtime.ray_runtime import ActorsLost, RayRuntime
 from tests import small
@@ -90,7 +90,7 @@ def test_on_this_machine_nothing_is_left_behind():
 @pytest.fixture(scope="module")
 def cluster():
   """Two machines of one CPU, both of them this one."""
-  ray = ray_runtime._import_ray()
+  ray = ray_cluster.import_ray()
   from ray.cluster_utils import Cluster
 
   settings = {"num_cpus": 1, "include_dashboard": False}

@@ -9,7 +9,7 @@ import pytest
 from fedsafe_tff.runtime import own_network
 from fedsafe_tff.runtime.device import DeviceRuntime
 from fedsafe_tff.runtime.native import NativeRuntime
-from fedsafe_tff.runtime.ray_runtime import open_dashboard
+from fedsafe_tff.runtime.ray_cluster import open_dashboard
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
