@@ -125,7 +125,21 @@ class Adversarial:
       noise_key = keys.fold(key, keys.MODEL_DRAW, step)
       noise = gaussian_noise(weights, self.weight_sigma, noise_key)
       weights = tuple(w + n for w, n in zip(weights, noise))
-    made = pgd(
+    attack_eps = tf.convert_to_tensor(attack_eps, tf.float32)
+    # Before the warm-up the ball is a point: the same bits, without a climb.
+    made = tf.cond(
+      attack_eps > 0, lambda: self._examples(model, weights, x, y, key, step, attack_eps), lambda: x
+    )
+    seed = keys.fold(key, keys.DROPOUT, step)
+    if self.weight_ascent:
+      gradients = self._gradient(model, weights, x, made, y, seed)[2]
+      reached = tf.cast(attack_eps >= self.attack_eps * (1 - 1e-5), tf.float32)
+      weights = ascended(weights, gradients, self.weight_ascent * reached)
+    return self._gradient(model, weights, x, made, y, seed)
+
+  def _examples(self, model, weights, x, y, key, step, attack_eps):
+    """The adversarial images."""
+    return pgd(
       lambda inputs: model.apply(weights, inputs),
       x,
       y,
@@ -136,12 +150,6 @@ class Adversarial:
       random_start=self.steps > 1,
       key=keys.fold(key, keys.ATTACK, step),
     )
-    seed = keys.fold(key, keys.DROPOUT, step)
-    if self.weight_ascent:
-      gradients = self._gradient(model, weights, x, made, y, seed)[2]
-      reached = tf.cast(attack_eps >= self.attack_eps * (1 - 1e-5), tf.float32)
-      weights = ascended(weights, gradients, self.weight_ascent * reached)
-    return self._gradient(model, weights, x, made, y, seed)
 
   def _gradient(self, model, weights, x, made, y, seed):
     """Logits of the adversarial images, losses, and the gradient."""

@@ -94,6 +94,27 @@ def test_weight_ascent_waits_for_the_whole_perturbation():
     np.testing.assert_allclose(left, right, atol=1e-7)
 
 
+def test_a_ball_of_size_zero_is_a_point_and_not_climbed(monkeypatch):
+  point = pgd(
+    lambda inputs: MODEL.apply(WEIGHTS, inputs), X, Y, eps=0.0, step_size=0.0, steps=3,
+    random_start=True, key=KEY,
+  )
+  np.testing.assert_array_equal(point, X)
+  climbed = []
+
+  def watched(*_, eps, **__):
+    climbed.append(float(eps))
+    return X + eps
+
+  monkeypatch.setattr("fedsafe_tff.training.gradients.pgd", watched)
+  logits, _, gradients = taken(0.0)
+  assert not climbed
+  np.testing.assert_array_equal(logits, MODEL.apply(WEIGHTS, X))
+  close(gradients, by_hand(lambda w: tf.reduce_mean(cross_entropy(MODEL.apply(w, X), Y))))
+  taken(0.25)
+  assert climbed == [0.25]
+
+
 def test_an_unknown_loss_is_refused():
   with pytest.raises(UserError, match="cross_entropy, trades or mart"):
     Adversarial(loss="hinge")
