@@ -19,6 +19,7 @@ OBSERVERS = {
 }
 SAMPLING = {
   "none": "all take part in every release",
+  "cohort": "a part of the clients, drawn in public, takes part in a round; counted as if all did",
   "poisson": "each joins each batch by a coin of its own",
   "shuffled": "epochs in a shuffled order; no amplification is claimed",
 }

@@ -116,13 +116,19 @@ class Attackers:
   def notes(self, suite: Suite) -> dict[str, str]:
     """What is to be known of how attackers of a suite came by what they hold."""
     there = {name for name in suite.attackers if not isinstance(self._all[name], str)}
-    if "averaging" not in there:
-      return {}
-    if self._seen:
-      told = f"the mean of the copies received in the {len(self._seen) + 1} rounds that are kept"
-    else:
-      told = f"the mean of {_ROUNDS} copies of the last global model, all but one drawn anew"
-    return {"averaging": told}
+    found = {}
+    if "averaging" in there:
+      found["averaging"] = (
+        f"the mean of the copies received in the {len(self._seen) + 1} rounds that are kept"
+        if self._seen
+        else f"the mean of {_ROUNDS} copies of the last global model, all but one drawn anew"
+      )
+    if self._config.clients_per_round:
+      earlier = {"round_history", "averaging"} if self._seen else {"round_history"}
+      for name in sorted(earlier & there):
+        always = "as if each client had taken part in every round"
+        found[name] = f"{found[name]}, {always}" if name in found else always
+    return found
 
   def _redrawn(self) -> list:
     """The copies, and as many as further rounds would give out of the same global model."""

@@ -17,3 +17,10 @@ def cohort(config: Config, round_index: int) -> list[int]:
   key = keys.fold(keys.root(config.seed), keys.COHORT, round_index)
   order = tf.random.experimental.stateless_shuffle(tf.range(config.num_clients), key, alg=keys.ALG)
   return sorted(order[: config.clients_per_round].numpy().tolist())
+
+
+def took_part(config: Config) -> list[int]:
+  """The clients that take part in any of the run's rounds, in rising order."""
+  if not config.clients_per_round:
+    return list(range(config.num_clients))
+  return sorted(set().union(*(cohort(config, number) for number in range(config.rounds))))

@@ -73,6 +73,7 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   """
   forward_backward = seconds_per_image(prepared)
   train = sum(map(len, prepared.clients)) * config.local_epochs * config.rounds
+  train *= config.clients_in_a_round / config.num_clients
   local = config.local_attack_steps if config.trains_robustly else 0
   training = train * (1 + local) * forward_backward
   adaptation = 0.0

@@ -14,6 +14,7 @@ from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.privacy.audit import lira, membership
 from fedsafe_tff.runs import shadows as shadows_lib
+from fedsafe_tff.runs.cohort import took_part
 from fedsafe_tff.runs.load import LoadedRun
 from fedsafe_tff.runs.shadows import COPY, GLOBAL
 
@@ -78,7 +79,8 @@ def infer(
     UserError: There are too few images, or shadow models can't be trained.
   """
   images, prepared = run.prepared.image_set, run.prepared
-  members = np.concatenate(prepared.clients)
+  # Whoever was never drawn has trained nothing, and is no fair stranger either.
+  members = np.concatenate([prepared.clients[client] for client in took_part(run.config)])
   others = np.concatenate([prepared.parts.evaluation, prepared.parts.validation])
   rows = np.concatenate([members, others])
   labels, member = images.labels[rows], np.arange(len(rows)) < len(members)

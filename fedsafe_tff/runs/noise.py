@@ -71,7 +71,7 @@ class Noise:
       downlink = calibration.wei_downlink_sigma(
         epsilon=config.downlink_epsilon,
         rounds=config.rounds,
-        num_clients=config.num_clients,
+        num_clients=config.clients_in_a_round,
         **common,
       )
     seed = None

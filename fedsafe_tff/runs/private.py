@@ -93,6 +93,8 @@ def statement(config: Config, made: Mechanism | None, rounds: int) -> PrivacySta
       left = tuple(ADAPTED if what == SERVERS_IMAGES else what for what in left)
     if config.init_from:
       left = (*left, BEGUN)
+    if config.clients_per_round and found.sampling == "none":
+      found = dataclasses.replace(found, sampling="cohort")
     return dataclasses.replace(found, not_covered=left)
   name = "noise without clipping" if config.noised_uploads else "none"
   return PrivacyStatement(

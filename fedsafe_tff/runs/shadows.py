@@ -28,6 +28,7 @@ from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.privacy.audit import lira
 from fedsafe_tff.runs import loop, run_dir, runtimes, trainers
+from fedsafe_tff.runs.cohort import took_part
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.load import LoadedRun
 from fedsafe_tff.runs.noise import Noise
@@ -235,7 +236,8 @@ def _train(
       models = {GLOBAL: trainer.weights(state), COPY: trainer.copies(state)[0]}
   except UserError as error:
     raise UserError(f"--shadows: shadow model {number + 1} can't be trained: {error}") from None
-  return models, np.isin(rows, np.concatenate(prepared.clients))
+  had = [prepared.clients[client] for client in took_part(config)]
+  return models, np.isin(rows, np.concatenate(had))
 
 
 def _prepared(

@@ -265,7 +265,7 @@ def _aggregator(
     config.aggregator,
     clip_norm=config.clip_norm,
     noise_multiplier=config.dp_noise_multiplier,
-    clients_per_round=config.clients_per_round or config.num_clients,
+    clients_per_round=config.clients_in_a_round,
   )
 
 
@@ -289,6 +289,6 @@ def build_baseline(config: Config, prepared: Prepared) -> Process:
     prox_mu=config.prox_mu,
     clip_norm=config.clip_norm,
     noise_multiplier=config.dp_noise_multiplier,
-    num_clients=config.clients_per_round or config.num_clients,
+    num_clients=config.clients_in_a_round,
     seed=config.seed,
   )

@@ -8,8 +8,9 @@ import pytest
 from fedsafe_tff.commands import train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import loop, trainers
-from fedsafe_tff.runs.cohort import cohort
+from fedsafe_tff.runs.cohort import cohort, took_part
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.noise import Noise
 from tests.runs import tiny
 
 SIX = {
@@ -109,9 +110,38 @@ def test_what_is_not_finite_is_named_by_the_clients_own_number(tmp_path):
   assert loop._check_finite(leaving, outcome, 1, tmp_path).tolist() == [4]
 
 
+def test_who_was_never_drawn_is_no_member():
+  config = Config(num_clients=20, clients_per_round=2, rounds=4)
+  drawn = {client for number in range(4) for client in cohort(config, number)}
+  assert took_part(config) == sorted(drawn) and 2 <= len(drawn) <= 8
+  assert took_part(Config(num_clients=3)) == [0, 1, 2]
+
+
+def test_privacy_is_that_of_all_rounds_and_says_so():
+  common = {"num_clients": 20, "clip_norm": 1.0, "uplink_sigma": 0.1}
+  every, some = (Config(clients_per_round=m, **common) for m in (0, 5))
+  left, right = (Noise.from_config(c, 10).private_statement(7) for c in (every, some))
+  assert (left.epsilon, left.sampling, right.sampling) == (right.epsilon, "none", "cohort")
+
+
+def test_noise_on_the_uploads_of_a_round_is_all_that_the_downlink_counts_on():
+  common = {
+    "rounds": 50, "exposures": 5, "defense": "noise_only", "downlink_epsilon": 1.0,
+    "clip_norm": 1.0,
+  }  # fmt: skip
+  found = Noise.from_config(Config(num_clients=20, clients_per_round=2, **common), 100)
+  alone = Noise.from_config(Config(num_clients=2, **common), 100)
+  assert found.downlink_sigma == alone.downlink_sigma > 0
+
+
 @pytest.mark.parametrize(
   "settings, message",
   [
+    (
+      {"num_clients": 3, "clients_per_round": 2, "aggregator": "central_dp", "upload": "update",
+       "clip_norm": 1.0},
+      "all clients in every round: leave out --clients_per_round",
+    ),
     ({"num_clients": 3, "clients_per_round": 4}, "is more than --num_clients=3"),
     (
       {"num_clients": 3, "clients_per_round": 2, "privacy": "central", "noise_multiplier": 1.0,

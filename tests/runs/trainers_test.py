@@ -153,23 +153,6 @@ def test_rows_belong_to_clients_and_not_to_places():
   assert metrics["took_part"].tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("per_round, expected", [(0, 4), (3, 3)])
-def test_averages_of_tff_count_those_that_take_part(monkeypatch, per_round, expected):
-  asked = {}
-  monkeypatch.setattr(
-    baselines, "build_baseline", lambda *args, **keywords: asked.update(keywords)
-  )
-  settings = {"num_clients": 4, "clients_per_round": per_round}
-  trainers.build_baseline(Config(algorithm="tff_dp_fed_avg", clip_norm=1.0, **settings), PREPARED)
-  assert asked["num_clients"] == expected
-  config = Config(aggregator="central_dp", upload="update", clip_norm=1.0, **settings)
-  monkeypatch.setattr(
-    trainers.aggregation, "build_aggregator", lambda name, **keywords: asked.update(keywords)
-  )
-  trainers._aggregator(config, PREPARED, Noise.from_config(config, 10))
-  assert asked["clients_per_round"] == expected
-
-
 def test_flags_reach_the_attacks():
   config = Config(
     attacks="fgsm,pgd", attack_eps=(0.1, 0.2), attack_steps=7, attack_step_size=0.03,

@@ -86,16 +86,21 @@ class Config(
       )
     if self.calibrated_downlink and self.clip_norm == 0:
       raise UserError("--downlink_epsilon (Wei et al.) needs --clip_norm above 0")
-    exposed = self.effective_exposures**2 * self.num_clients
+    exposed = self.effective_exposures**2 * self.clients_in_a_round
     if self.calibrated_downlink and self.rounds**2 <= exposed:
       raise UserError(
-        f"--downlink_epsilon: with {self.rounds} rounds T, {self.num_clients} clients N and "
-        f"{self.effective_exposures} exposures L, Wei et al.'s formula gives no noise at all: give "
+        f"--downlink_epsilon: with {self.rounds} rounds T, {self.clients_in_a_round} clients N in "
+        f"a round and {self.effective_exposures} exposures L, Wei et al.'s formula gives no noise "
+        "at all: give "
         "--exposures below T / sqrt(N)"
       )
     if self.mechanism_asked:
       self._check_privacy()
     clips = AGGREGATORS[self.aggregator].clips or not ours
+    if self.central_dp and self.clients_per_round:
+      raise UserError(
+        "central DP is accounted with all clients in every round: leave out --clients_per_round"
+      )
     if self.central_dp and self.clip_norm == 0 and clips:
       raise UserError("central DP needs --clip_norm above 0")
     if ours and self.aggregator != "mean" and self.upload != "update":
@@ -147,6 +152,11 @@ class Config(
       raise UserError(f"{name} is for the sum of all clients: leave out --clients_per_round")
     if self.privacy in AGGREGATING and self.upload != "update":
       raise UserError(f"{name} aggregates updates: add --upload=update")
+
+  @property
+  def clients_in_a_round(self) -> int:
+    """How many clients take part in a round."""
+    return self.clients_per_round or self.num_clients
 
   @property
   def draws_noise(self) -> bool:
