@@ -19,8 +19,6 @@ def cohort(config: Config, round_index: int) -> list[int]:
   return sorted(order[: config.clients_per_round].numpy().tolist())
 
 
-def took_part(config: Config) -> list[int]:
-  """The clients that take part in any of the run's rounds, in rising order."""
-  if not config.clients_per_round:
-    return list(range(config.num_clients))
-  return sorted(set().union(*(cohort(config, number) for number in range(config.rounds))))
+def took_part(config: Config, rounds: int) -> list[int]:
+  """The clients that take part in any of so many rounds, in rising order."""
+  return sorted({client for number in range(rounds) for client in cohort(config, number)})

@@ -80,7 +80,8 @@ def infer(
   """
   images, prepared = run.prepared.image_set, run.prepared
   # Whoever was never drawn has trained nothing, and is no fair stranger either.
-  members = np.concatenate([prepared.clients[client] for client in took_part(run.config)])
+  drawn = took_part(run.config, run.rounds)
+  members = np.concatenate([prepared.clients[client] for client in drawn])
   others = np.concatenate([prepared.parts.evaluation, prepared.parts.validation])
   rows = np.concatenate([members, others])
   labels, member = images.labels[rows], np.arange(len(rows)) < len(members)

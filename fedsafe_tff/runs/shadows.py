@@ -236,7 +236,7 @@ def _train(
       models = {GLOBAL: trainer.weights(state), COPY: trainer.copies(state)[0]}
   except UserError as error:
     raise UserError(f"--shadows: shadow model {number + 1} can't be trained: {error}") from None
-  had = [prepared.clients[client] for client in took_part(config)]
+  had = [prepared.clients[client] for client in took_part(config, config.rounds)]
   return models, np.isin(rows, np.concatenate(had))
 
 

@@ -113,8 +113,10 @@ def test_what_is_not_finite_is_named_by_the_clients_own_number(tmp_path):
 def test_who_was_never_drawn_is_no_member():
   config = Config(num_clients=20, clients_per_round=2, rounds=4)
   drawn = {client for number in range(4) for client in cohort(config, number)}
-  assert took_part(config) == sorted(drawn) and 2 <= len(drawn) <= 8
-  assert took_part(Config(num_clients=3)) == [0, 1, 2]
+  assert took_part(config, 4) == sorted(drawn) and 2 <= len(drawn) <= 8
+  # A run that --stop_at_epsilon ended early had fewer rounds than its settings.
+  assert took_part(config, 1) == cohort(config, 0)
+  assert took_part(Config(num_clients=3), 1) == [0, 1, 2]
 
 
 def test_privacy_is_that_of_all_rounds_and_says_so():

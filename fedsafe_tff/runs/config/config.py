@@ -91,8 +91,7 @@ class Config(
       raise UserError(
         f"--downlink_epsilon: with {self.rounds} rounds T, {self.clients_in_a_round} clients N in "
         f"a round and {self.effective_exposures} exposures L, Wei et al.'s formula gives no noise "
-        "at all: give "
-        "--exposures below T / sqrt(N)"
+        "at all: give --exposures below T / sqrt(N)"
       )
     if self.mechanism_asked:
       self._check_privacy()
