@@ -52,7 +52,8 @@ class MaskingReport:
 
   Attributes:
     checks: In the order of the issue of each.
-    asr_by_eps: Size to attack success rate.
+    asr_by_eps: Size to attack success rate: of PGD at the size that was asked for; of what was
+      found at that size or a smaller one, by PGD from several starts and momentum, at larger ones.
     loss_by_steps: Number of steps to the mean cross-entropy at the end.
     images: How many images, those that the model gets right.
   """
@@ -139,8 +140,7 @@ def check_masking(
 
   one, white, twice = (pgd(number) for number in (1, steps, 2 * steps))
   again = pgd(steps, restarts=restarts)
-  # From several starts: a single climb across the whole range may end on a shelf.
-  sizes = {size: pgd(steps, size, restarts=restarts).asr for size in _SIZES}
+  sizes = _nested(measure, pgd, white, steps, restarts)
   black = measure.attack(AttackSpec("square", eps, steps=queries), access="scores")
   noise = measure.noise(eps, draws)
   zero = measure.zero_gradients()
@@ -156,8 +156,8 @@ def check_masking(
       "large_eps",
       sizes[largest] >= _ALL,
       sizes[largest],
-      f"PGD at eps {largest:g}, where any image may become grey, fools {sizes[largest]:.3f} "
-      f"(at least {_ALL})",
+      f"PGD and momentum at eps {largest:g} and below, where any image may become grey, fool "
+      f"{sizes[largest]:.3f} (at least {_ALL})",
     ),
     _no_better("one_step", "one step", one.asr, f"{steps} steps", white.asr),
     _no_better("more_steps", f"{2 * steps} steps", twice.asr, f"{steps}", white.asr, _STEEP),
@@ -190,6 +190,22 @@ def check_masking(
   )
 
 
+def _nested(measure, pgd, white, steps, restarts) -> dict[float, float]:
+  """Attack success rates at `_SIZES`: a ball holds what was found in every smaller one.
+
+  A climb that may cross the whole range often ends on a shelf: PGD alone fools fewer images of an
+  undefended network at 0.5 than at 0.03. So what it found before counts, and momentum climbs beside
+  it, from the image itself.
+  """
+  fooled, rates = white.fooled, {}
+  for size in _SIZES:
+    momentum = AttackSpec("mi_fgsm", size, steps=steps, step_size=size / 8)
+    for came in (pgd(steps, size, restarts=restarts), measure.attack(momentum)):
+      fooled = fooled | came.fooled
+    rates[size] = float(fooled.mean())
+  return rates
+
+
 def _no_better(name, weaker, rate, stronger, reference, tolerance=_TOLERANCE) -> Check:
   return Check(
     name,
@@ -201,8 +217,12 @@ def _no_better(name, weaker, rate, stronger, reference, tolerance=_TOLERANCE) ->
 
 @dataclasses.dataclass(frozen=True)
 class _Came:
-  asr: float
+  fooled: np.ndarray
   loss: float
+
+  @property
+  def asr(self) -> float:
+    return float(self.fooled.mean())
 
 
 class _Measure:
@@ -218,8 +238,10 @@ class _Measure:
   def attack(self, spec: AttackSpec, access="gradients", held: Holding | None = None) -> _Came:
     held = held or Holding((self._weights,), access=access)
     made, _ = self._crafter.craft(held, spec)
-    loss, accuracy = self._scorer.loss_and_accuracy(self._weights, made, self._labels)
-    return _Came(1.0 - accuracy, loss)
+    loss, _ = self._scorer.loss_and_accuracy(self._weights, made, self._labels)
+    # Not `predict`, which refuses a logit that is not finite: a check would be lost by it.
+    labels = self._scorer.logits(self._weights, made).argmax(axis=1)
+    return _Came(labels != self._labels, loss)
 
   def noise(self, eps: float, draws: int) -> float:
     fooled = np.zeros(len(self._labels), bool)

@@ -98,6 +98,21 @@ def test_a_gradient_that_leads_astray_is_seen_by_who_does_not_follow_it():
   assert {"black_box", "surrogate"} <= failed(found)
 
 
+def test_what_fools_in_a_small_ball_fools_in_a_larger_one():
+  """The climb of a large ball starts in noise, where this model has no gradient."""
+
+  def shelved(apply, w, x, key, training):
+    logits = apply(w, x, key, training)
+    noise = tf.reduce_mean(tf.abs(x[:, 1:] - x[:, :-1]), axis=[1, 2, 3])[:, None]
+    return tf.where(noise > 0.2, 0.0 * logits, logits)
+
+  found = report(shelved, **CHEAP)
+  rates = [found.asr_by_eps[size] for size in (EPS, 0.1, 0.25, 0.5)]
+  assert rates == sorted(rates)
+  # Momentum from the image itself meets no noise.
+  assert rates[-1] >= 0.99
+
+
 def test_a_model_without_anything_right_can_not_be_masked():
   model, weights = trained.model()
   with pytest.raises(UserError, match="none of the images right"):
