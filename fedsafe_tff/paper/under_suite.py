@@ -12,7 +12,7 @@ import numpy as np
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.transfer import Evaluator
-from fedsafe_tff.runs import evaluate, trials
+from fedsafe_tff.runs import evaluate, targets, trials
 from fedsafe_tff.runs.attackers import Attackers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
@@ -52,7 +52,7 @@ class UnderSuite:
       history: Global models of earlier rounds.
       log: Is told of each trial, and may raise to stop between two.
     """
-    suite = evaluate.suite_of(config)
+    suite = targets.suite_of(config)
     if suite is None:
       raise UserError("the paper's evaluation is no suite")
     self._suite, self._evaluator, self._log = suite, evaluator, log

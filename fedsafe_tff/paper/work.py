@@ -21,7 +21,7 @@ from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.steps import EXAMPLES, Step, attack_step, steps_of
 from fedsafe_tff.paper.training import Training, Weights
 from fedsafe_tff.paper.under_suite import UnderSuite
-from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes
+from fedsafe_tff.runs import evaluate, loop, run_dir, runtimes, targets
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import prepare
 from fedsafe_tff.runtime.signals import StopRequest
@@ -82,7 +82,7 @@ def _attack(cell: Cell, training: Training) -> None:
     training.check_stop()
     training.progress.begin(Step(EXAMPLES, cell.task), f"{cell.title()}, example images")
     path = training.cache.examples(cell.config)
-    evaluate.write_examples(path, cell.config, training.prepared, copies[0])
+    targets.write_examples(path, cell.config, training.prepared, copies[0])
     wanted = identity.evaluation_config(cell.config, 0.0)
     facts = {"config": wanted.as_dict()} | training.inputs(wanted).facts()
     run_dir.write_json(path.with_suffix(".json"), facts | training.origin)
@@ -123,7 +123,7 @@ def _attack(cell: Cell, training: Training) -> None:
       "clean_accuracy_clients": clean_copies,
       "majority_class": training.prepared.trivial["majority_class"],
       "trivial_baselines": training.prepared.trivial,
-      "attacked_images": len(evaluate.attacked_images(config, training.prepared)[1]),
+      "attacked_images": len(targets.attacked_images(config, training.prepared)[1]),
       "adapted": training.cache.adapted(config).name if config.adapts else None,
       "leak": evaluate.leak(config, scorer, training.prepared, weights),
       "noise": {"downlink_sigma": training.noise_of(config).downlink_sigma},
@@ -140,7 +140,7 @@ def _attack(cell: Cell, training: Training) -> None:
 
 
 def _papers(evaluator: Evaluator, wanted: Config) -> dict[str, Any]:
-  result = evaluator.attack(*evaluate.attack_specs(wanted))
+  result = evaluator.attack(*targets.attack_specs(wanted))
   return {"result": result.summary(), "transfer_matrix": result.rows()}
 
 
@@ -163,7 +163,7 @@ def _under_suite(
     weights,
     copies,
     evaluator,
-    training.cache.trials(config, len(evaluate.attacked_rows(config, training.prepared))),
+    training.cache.trials(config, len(targets.attacked_rows(config, training.prepared))),
     sigma=training.noise_of(config).downlink_sigma,
     # Under every suite, though few ask for it: trials are kept with what attackers knew.
     history=training.history(cell),

@@ -24,7 +24,7 @@ from fedsafe_tff.data.files import locked
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.transfer import Evaluator
-from fedsafe_tff.runs import evaluate, run_dir, trials
+from fedsafe_tff.runs import run_dir, targets, trials
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.report import curve_plots, render
@@ -96,7 +96,7 @@ def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: 
   taken = f"another process works in {loaded.folder.path}: wait for its end"
   with locked(loaded.folder.path / run_dir.LOCK, taken):
     config = dataclasses.replace(loaded.config, attack_images=grid.images)
-    rows = evaluate.attacked_rows(config, loaded.prepared)
+    rows = targets.attacked_rows(config, loaded.prepared)
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(grid).items()}
     known = trials.identity([loaded.weights], rows, sigma=sigma, settings=settings)
     # A folder for each question, so that another one deletes nothing.

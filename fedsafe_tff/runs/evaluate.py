@@ -9,75 +9,21 @@ import numpy as np
 
 from fedsafe_tff import versions
 from fedsafe_tff.attackers.holding import digest
-from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import AttackSpec
-from fedsafe_tff.data import seeds
-from fedsafe_tff.data.files import write_arrays
-from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import NotFinite, Scorer
 from fedsafe_tff.evaluation.copies import first_equal
-from fedsafe_tff.evaluation.examples import triptych
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
-from fedsafe_tff.evaluation.suites import SUITES, Suite
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
-from fedsafe_tff.runs import parts, strata, trials
 from fedsafe_tff.runs import run_dir as run_dir_lib
+from fedsafe_tff.runs import strata, targets, trials
 from fedsafe_tff.runs.attackers import Attackers, evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.report.render import write_csv
 
-FIGURE1 = AttackSpec("fgsm", 0.03, steps=1)  # of the paper
-_EXAMPLE_CANDIDATES = 64
 _SAY_EVERY = 30.0  # seconds
-
-
-_ATTACK_SETTINGS = {
-  "steps": "attack_steps",
-  "step_size": "attack_step_size",
-  "random_start": "attack_random_start",
-  "restarts": "attack_restarts",
-}
-
-
-def attack_specs(config: Config) -> list[AttackSpec]:
-  """Every attack of the paper's evaluation at every size, in the order of the flags.
-
-  Raises:
-    UserError: A setting that none of the attacks takes, or an attack that can't be had so.
-  """
-  names = config.attacks.split(",")
-  fields = {name: ATTACKS[name].fields for name in names}
-  for field, flag in _ATTACK_SETTINGS.items():
-    if flag in parts.changed(config) and not any(field in fields[name] for name in names):
-      raise UserError(f"--{flag} has no effect: none of --attacks={config.attacks} takes it")
-  specs = []
-  for name in names:
-    given = {f: getattr(config, flag) for f, flag in _ATTACK_SETTINGS.items() if f in fields[name]}
-    if name == "fgsm":
-      given = {"steps": 1}  # under which its results are stored
-    for eps in config.attack_eps:
-      specs.append(AttackSpec(name, eps, labels=config.attack_labels, **given))
-  return specs
-
-
-def attacked_rows(config: Config, prepared: Prepared) -> np.ndarray:
-  """Indices of the evaluation images that are attacked."""
-  rows = prepared.parts.evaluation
-  suite = suite_of(config)
-  most = config.attack_images or (suite.images if suite else 0)
-  if 0 < most < len(rows):
-    rng = seeds.generator(config.seed, "evaluation/attacked")
-    rows = rows[np.sort(rng.permutation(len(rows))[:most])]
-  return rows
-
-
-def attacked_images(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
-  """The evaluation images that are attacked, with their labels."""
-  rows = attacked_rows(config, prepared)
-  return prepared.image_set.images[rows], prepared.image_set.labels[rows]
 
 
 def build_evaluator(
@@ -90,7 +36,7 @@ def build_evaluator(
   return Evaluator(
     prepared.model,
     copies,
-    *attacked_images(config, prepared),
+    *targets.attacked_images(config, prepared),
     key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,
     colluders=config.attack_colluders,
@@ -114,7 +60,6 @@ class _Told:
       self._said = now
       left = (now - self._begun) / done * (of - done)
       self._log(f"adversary {done} of {of}, left of this attack {duration(left)}")
-
 
 
 def clean_accuracies(
@@ -188,11 +133,11 @@ def evaluate(
   """
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
-  attacked = attacked_rows(config, prepared)
+  attacked = targets.attacked_rows(config, prepared)
   evaluator = build_evaluator(config, prepared, copies, log)
-  specs = attack_specs(config)
+  specs = targets.attack_specs(config)
   seen = {"sigma": sigma, "history": history, "rounds": rounds}
-  suite, left_out = suite_of(config), {}
+  suite, left_out = targets.suite_of(config), {}
   if suite is None:
     attempts = [trials.Attempt(spec, spec.name) for spec in specs]
   else:
@@ -235,7 +180,8 @@ def evaluate(
     rows += [row for result in made for row in result.rows()]
   plain = [run_dir_lib.without_nan(row) for row in rows]
   write_csv(path / "transfer_matrix.csv", plain, summed=True)
-  write_examples(path / "examples.npz", config, prepared, copies[0], _example(config))
+  example = targets.example_spec(config)
+  targets.write_examples(path / "examples.npz", config, prepared, copies[0], example)
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   if not keep:
     kept.forget()
@@ -255,7 +201,7 @@ def kept_results(
   """The results image by image that a folder keeps; those of anything else are deleted."""
   identity = trials.identity(
     copies,
-    attacked_rows(config, prepared),
+    targets.attacked_rows(config, prepared),
     sigma=sigma,
     history=[digest(model).hex() for model in history],
     data=prepared.inputs.identity,
@@ -264,21 +210,6 @@ def kept_results(
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )
   return trials.Kept(folder, identity)
-
-
-def suite_of(config: Config) -> Suite | None:
-  """The suite that is asked for; None for the paper's attacks, which flags describe."""
-  return SUITES.get(config.evaluation)
-
-
-def _example(config: Config) -> AttackSpec:
-  """The attack whose images the report shows: one that was asked for."""
-  if config.evaluation == "paper" and "fgsm" in config.attacks.split(","):
-    return FIGURE1
-  eps = min(config.attack_eps, key=lambda size: abs(size - FIGURE1.eps))
-  if config.evaluation == "paper":
-    return next(spec for spec in attack_specs(config) if spec.eps == eps)
-  return SUITES["standard"].trials[0].spec(eps, config.attack_labels)
 
 
 def _worst_case(
@@ -291,7 +222,7 @@ def _worst_case(
   worst_case = WorstCase(
     prepared.model,
     copies,
-    *attacked_images(config, prepared),
+    *targets.attacked_images(config, prepared),
     key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,
   )
@@ -300,26 +231,3 @@ def _worst_case(
   ]
 
 
-def write_examples(
-  path: pathlib.Path,
-  config: Config,
-  prepared: Prepared,
-  copy: Sequence[np.ndarray],
-  spec: AttackSpec = FIGURE1,
-) -> None:
-  """Writes examples of an attack, by default Figure 1's FGSM, on one client's copy: an `.npz`."""
-  images, labels = attacked_images(config, prepared)
-  some = slice(0, _EXAMPLE_CANDIDATES)
-  if len(labels) > _EXAMPLE_CANDIDATES:
-    # Files come class by class: take from all over, and the classes in turn.
-    some = np.linspace(0, len(labels) - 1, _EXAMPLE_CANDIDATES).astype(int)
-    some = some.reshape(4, -1).T.ravel()
-  examples = triptych(
-    prepared.model, copy, images[some], labels[some], spec, evaluation_key(config)
-  )
-  facts = {
-    "eps": np.float32(spec.eps),
-    "attack": np.array(spec.name),
-    "class_names": np.array(prepared.image_set.class_names),
-  }
-  write_arrays(path, examples | facts)

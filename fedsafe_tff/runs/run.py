@@ -89,7 +89,7 @@ def _train_and_evaluate(
   # TensorFlow and TFF take seconds to import: only a run that trains pays for them.
   import tensorflow as tf
 
-  from fedsafe_tff.runs import earlier, runtimes, saved_models
+  from fedsafe_tff.runs import earlier, runtimes, saved_models, targets
   from fedsafe_tff.runs import evaluate as evaluate_lib
   from fedsafe_tff.runs.facts import manifest_facts
   from fedsafe_tff.runs.look import look
@@ -103,7 +103,7 @@ def _train_and_evaluate(
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
   runtimes.configure(config)
-  evaluate_lib.attack_specs(config)  # what is wrong with them is known before the training
+  targets.attack_specs(config)  # what is wrong with them is known before the training
   with graceful_stop() as stop:
 
     def tell(text: str) -> None:

@@ -8,7 +8,7 @@ from google.protobuf import message as protobuf
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import baselines, fed_safe
 from fedsafe_tff.privacy import accounting, calibration
-from fedsafe_tff.runs import evaluate, schedule, trainers
+from fedsafe_tff.runs import schedule, targets, trainers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.training import copies, gradients
@@ -158,7 +158,7 @@ def test_flags_reach_the_attacks():
     attacks="fgsm,pgd", attack_eps=(0.1, 0.2), attack_steps=7, attack_step_size=0.03,
     attack_random_start=True, attack_restarts=4, attack_labels="predicted",
   )
-  specs = evaluate.attack_specs(config)
+  specs = targets.attack_specs(config)
   assert [(s.name, s.eps, s.steps, s.labels) for s in specs] == [
     ("fgsm", 0.1, 1, "predicted"), ("fgsm", 0.2, 1, "predicted"),
     ("pgd", 0.1, 7, "predicted"), ("pgd", 0.2, 7, "predicted"),
