@@ -1,78 +1,30 @@
 """The whole process: its stages put together, against TFF's own and against the pure functions."""
 
-import collections
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from fedsafe_tff import keys
-from fedsafe_tff.data.shard_reader import read_named
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning import baselines
-from fedsafe_tff.learning.adaptation import build_adapting_finalizer, build_replacing_finalizer
-from fedsafe_tff.learning.aggregation import build_aggregator
-from fedsafe_tff.learning.client_work import build_client_work
 from fedsafe_tff.learning.clients import Shards, with_ids
 from fedsafe_tff.learning.fed_safe import build_fed_safe
-from fedsafe_tff.learning.types import weights_type
 from fedsafe_tff.runtime.device import DeviceRuntime
-from fedsafe_tff.training import iterated, schedules
-from fedsafe_tff.training.adaptation import Adaptation, adapt
+from fedsafe_tff.training import schedules
+from fedsafe_tff.training.adaptation import Adaptation
 from fedsafe_tff.training.copies import Noise, noisy_copy
 from fedsafe_tff.training.local import METRICS, local_update
-from fedsafe_tff.training.steps import training_gradient
 from fedsafe_tff.training.upload import Upload
 from tests import small
+from tests.learning.processes import IDS, MODEL, SGD, build, build_anew, rounds, same, weights
 
-MODEL = small.net()
-SGD = tff.learning.optimizers.build_sgdm
-IDS = [0, 1, 2]
 STAGE = object()  # whatever it is, options that it leaves idle are told before
 
 
 @pytest.fixture(scope="module")
 def shard_store(tmp_path_factory):
   return small.store(tmp_path_factory.mktemp("shards"))
-
-
-_built = {}
-
-
-def build(shard_store, **settings):
-  """A process on the shards; one of the same settings, which takes seconds to build, is shared."""
-  name = repr((shard_store.directory, sorted(settings.items())))
-  if name not in _built:
-    _built[name] = build_anew(shard_store, **settings)
-  return _built[name]
-
-
-def build_anew(shard_store, *, epochs=1, augment=(), rate=0.05, momentum=None, **settings):
-  clients = Shards(small.read_shards(shard_store), batch_size=8, epochs=epochs, augment=augment)
-  return build_fed_safe(
-    MODEL, client_optimizer=SGD(rate, momentum), clients=clients, seed=5,
-    **({"upload": Upload("weights"), "noise_seed": 6} | settings),
-  )
-
-
-def rounds(runtime, process, count=2, clients=IDS):
-  state, metrics = runtime.call(process.initialize), None
-  for _ in range(count):
-    state, metrics = runtime.call(process.next, state, clients)
-  return state, metrics
-
-
-def weights(state):
-  return state.global_model_weights.trainable
-
-
-def same(left, right, **tolerance):
-  for a, b in zip(left, right, strict=True):
-    if tolerance:
-      np.testing.assert_allclose(a, b, **tolerance)
-    else:
-      np.testing.assert_array_equal(a, b)
 
 
 def keras_net():
@@ -237,88 +189,6 @@ def test_noise_in_rounds_reaches_the_training(runtime, shard_store):
     )
 
 
-def adapting(shard_store, **changes):
-  settings = Adaptation(**({"eps": 0.05, "steps": 2, "epochs": 2, "batch_size": 8} | changes))
-  return {
-    "adaptation": settings,
-    "adaptation_data": lambda: read_named(shard_store.directory, "adaptation", small.SHAPE),
-  }
-
-
-def test_adaptation_in_a_round_is_the_pure_function(runtime, shard_store):
-  parts = adapting(shard_store)
-  plain, metrics = rounds(runtime, build(shard_store), 2)
-  assert not metrics["finalizer"]["adaptation"]["adapted"]
-  process = build(shard_store, adapt_when=schedules.every(2), **parts)
-  first, metrics = rounds(runtime, process, 1)
-  assert not metrics["finalizer"]["adaptation"]["metrics"].any()
-  assert process.get_hparams(first)["finalizer"]["adapt"]  # the next round adapts
-  adapted, metrics = runtime.call(process.next, first, IDS)
-  images, labels = read_named(shard_store.directory, "adaptation", small.SHAPE)
-  key = keys.fold(plain.finalizer["key"], keys.ADAPTATION, 1)
-  expected, values = adapt(MODEL, weights(plain), images, labels, key, parts["adaptation"])
-  same(weights(adapted), expected, atol=1e-5)
-  measured = metrics["finalizer"]["adaptation"]
-  assert measured["adapted"]
-  np.testing.assert_allclose(measured["metrics"], values, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-  "examples",
-  ["once", *(pytest.param(name, marks=pytest.mark.slow) for name in ("each_epoch", "iterated"))],
-)
-def test_adapting_after_the_last_round_gives_the_bits_of_adapting_in_it(
-  runtime, shard_store, examples
-):
-  parts = adapting(shard_store, share=0.6, examples=examples, passes=2)
-  inside = build(shard_store, adapt_when=schedules.every(2), copies=Noise(0.01), **parts)
-  expected, metrics = rounds(runtime, inside, 2)
-  # The training knows of no adaptation: that is what a cache of trainings holds.
-  trained, _ = rounds(runtime, build(shard_store), 2)
-  adapted, told = runtime.call(inside.adapt, trained)
-  assert any((a != b).any() for a, b in zip(weights(trained), weights(adapted)))
-  same(weights(adapted), weights(expected))
-  np.testing.assert_array_equal(
-    told["metrics"], metrics["finalizer"]["adaptation"]["metrics"]
-  )
-  if examples == "iterated":
-    passes = parts["adaptation"].begin(weights(trained), small.SHAPE)._asdict()
-    while not iterated.is_over(iterated.Carried(**passes)):
-      passes = dict(runtime.call(inside.adapt_pass, trained, collections.OrderedDict(passes)))
-    for left, right in zip(passes["weights"], weights(adapted)):
-      np.testing.assert_array_equal(left, right)
-    np.testing.assert_array_equal(passes["table"], told["passes"])
-    np.testing.assert_array_equal(passes["metrics"], told["metrics"])
-  else:
-    assert inside.adapt_pass is None
-  for stage, key in (
-    ("distributor", "noise_key"), ("client_work", "key"), ("client_work", "noise_key"),
-    ("finalizer", "key"),
-  ):
-    left, right = getattr(adapted, stage), getattr(expected, stage)
-    assert left["round"] == right["round"] == 2
-    np.testing.assert_array_equal(left[key], right[key])
-  mine = runtime.call(inside.distribute, adapted, IDS)
-  theirs = runtime.call(inside.distribute, expected, IDS)
-  for client in IDS:
-    same(mine[client].trainable, theirs[client].trainable)
-
-
-def test_an_adaptation_of_ones_own_is_called_and_not_taken_for_its_passes(shard_store):
-  class Mine(Adaptation):
-    def __call__(self, *arguments):
-      return super().__call__(*arguments)
-
-  settings = {"steps": 1, "epochs": 1, "examples": "iterated", "passes": 2}
-  for kind, made in ((Mine, False), (Adaptation, True)):
-    parts = adapting(shard_store) | {"adaptation": kind(**settings)}
-    finalizer = build_adapting_finalizer(
-      build_replacing_finalizer(weights_type(MODEL)), MODEL, parts["adaptation"],
-      parts["adaptation_data"],
-    )  # fmt: skip
-    assert (finalizer.adapt_pass is not None) == made and finalizer.adapt is not None
-
-
 def test_a_clients_nan_stays_in_its_row(runtime, shard_store):
   process = build(shard_store, rate=1e30)
   _, metrics = rounds(runtime, process, 1, clients=[2, 0])
@@ -326,33 +196,6 @@ def test_a_clients_nan_stays_in_its_row(runtime, shard_store):
   np.testing.assert_array_equal(table["client"], [2, 0])
   assert not np.isfinite(table["metrics"][:, METRICS.index("norm")]).all()
   assert np.isfinite(table["metrics"][:, 0]).all()
-
-
-@pytest.fixture(scope="module")
-def mean(runtime, shard_store):
-  """The state after a round of updates that are averaged."""
-  return rounds(runtime, build(shard_store, upload=Upload()), 1)[0]
-
-
-@pytest.mark.parametrize(
-  "name",
-  ["central_dp", "adaptive_dp"]
-  + [pytest.param(name, marks=pytest.mark.slow) for name in ("robust", "secure_sum")],
-)
-def test_tffs_aggregators_take_the_place_of_the_mean(runtime, shard_store, mean, name):
-  """What they do is in aggregation_test; here, that the round works with them."""
-  aggregator = build_aggregator(
-    name, clip_norm=1.0, noise_multiplier=1e-4, clients_per_round=3
-  )
-  process = build(shard_store, upload=Upload(), model_aggregator=aggregator)
-  state, _ = rounds(runtime, process, 1)
-  start = runtime.call(process.initialize)
-  moved, along = (
-    np.concatenate([np.ravel(w - o) for w, o in zip(weights(s), weights(start))])
-    for s in (mean, state)
-  )
-  assert np.isfinite(along).all()
-  assert along @ moved > 0.5 * np.linalg.norm(along) * np.linalg.norm(moved)
 
 
 def test_uploaded_weights_under_a_server_optimizer_are_stepped_towards(runtime, shard_store):
@@ -373,55 +216,6 @@ def test_hyperparameters_and_weights_are_read_and_set_as_tffs(runtime, shard_sto
   zeros = tff.learning.models.ModelWeights([np.zeros_like(w) for w in weights(state)], [])
   emptied = process.set_model_weights(state, zeros)
   same(process.get_model_weights(emptied).trainable, zeros.trainable)
-
-
-def test_a_stage_of_tffs_in_the_place_of_ours(runtime, shard_store):
-  from fedsafe_tff.learning import types
-
-  broadcast = tff.learning.templates.build_broadcast_process(types.weights_type(MODEL))
-  identity = tff.learning.templates.finalizers.build_identity_finalizer(
-    types.weights_type(MODEL), types.weights_type(MODEL).trainable
-  )
-  process = build(shard_store, distributor=broadcast, finalizer=identity)
-  state, _ = rounds(runtime, process, 1)
-  same(weights(state), weights(runtime.call(process.initialize)))
-  assert process.adapt is None
-  same(runtime.call(process.distribute, state, IDS).trainable, weights(state))
-
-
-def test_stages_of_ours_built_by_themselves_are_those_that_are_built_in(runtime, shard_store):
-  clients = Shards(small.read_shards(shard_store), batch_size=8)
-  upload = Upload("weights", sigma=0.01)
-  work = build_client_work(
-    MODEL, SGD(0.05), clients=clients, upload=upload, seed=5, noise_seed=6
-  )
-  process = build_fed_safe(
-    MODEL, client_work=work, clients=clients, upload=Upload("weights"), seed=5
-  )
-  mine, _ = rounds(runtime, process, 1)
-  expected, _ = rounds(runtime, build(shard_store, upload=upload), 1)
-  same(weights(mine), weights(expected))
-
-
-def test_parts_may_be_functions(runtime, shard_store):
-  def halved(model, values, x, y, *, key, step, attack_eps):
-    logits, losses, gradients = training_gradient(model, values, x, y, key)
-    return logits, losses, [0.5 * g for g in gradients]
-
-  model = small.linear()
-
-  def moved(rate, **parts):
-    process = build_fed_safe(
-      model, client_optimizer=SGD(rate), clients=Shards(small.read_shards(shard_store)), **parts
-    )
-    before = runtime.call(process.initialize)
-    after, _ = runtime.call(process.next, before, IDS)
-    return process, after, [a - b for a, b in zip(weights(after), weights(before))]
-
-  process, state, half = moved(0.1, gradient=halved, copies=lambda w, key: [2.0 * t for t in w])
-  same(half, moved(0.05)[2], atol=1e-6)
-  copies = runtime.call(process.distribute, state, IDS)
-  same(copies[1].trainable, [2.0 * w for w in weights(state)])
 
 
 def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
