@@ -37,7 +37,8 @@ def collapsed(evaluation: Mapping[str, Any]) -> list[str]:
   return [
     f"collapsed: clean accuracy of {who}{', ...' if len(bad) > 4 else ''} is at most {COLLAPSED} "
     f"above the majority class ({majority:.3f}): such a model resists attacks because it hardly "
-    "looks at the image"
+    "looks at the image; more --rounds may help, under local adversarial training also a later "
+    "--local_attack_start or a smaller --local_attack_eps"
   ]
 
 
