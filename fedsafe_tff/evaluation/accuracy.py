@@ -48,10 +48,16 @@ class Scorer:
     self, weights: Sequence[tf.Tensor], images: np.ndarray, labels: np.ndarray
   ) -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy."""
-    logits = self.logits(weights, images).astype(np.float64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
-    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
+    logits = self.logits(weights, images)
+    return mean_loss(logits, labels), float((logits.argmax(axis=1) == labels).mean())
+
+
+def mean_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+  """Mean cross-entropy (nats) of logits, float [n, classes], with labels, int [n]."""
+  logits = logits.astype(np.float64)
+  shifted = logits - logits.max(axis=1, keepdims=True)
+  losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+  return float(losses.mean())
 
 
 def to_float(images: np.ndarray) -> tf.Tensor:

@@ -17,7 +17,7 @@ from fedsafe_tff.attackers.holding import Holding
 from fedsafe_tff.attacks.craft import random_noise
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.evaluation.accuracy import Scorer, to_float
+from fedsafe_tff.evaluation.accuracy import Scorer, mean_loss, to_float
 from fedsafe_tff.evaluation.controls import Controls
 from fedsafe_tff.evaluation.crafting import Crafter
 from fedsafe_tff.models.functional import FunctionalModel
@@ -52,8 +52,9 @@ class MaskingReport:
 
   Attributes:
     checks: In the order of the issue of each.
-    asr_by_eps: Size to attack success rate: of PGD at the size that was asked for; of what was
-      found at that size or a smaller one, by PGD from several starts and momentum, at larger ones.
+    asr_by_eps: Size, in rising order, to the share of images that was fooled at that size or a
+      smaller one: by PGD at the size that was asked for, by PGD from several starts and by momentum
+      at the others.
     loss_by_steps: Number of steps to the mean cross-entropy at the end.
     images: How many images, those that the model gets right.
   """
@@ -140,11 +141,11 @@ def check_masking(
 
   one, white, twice = (pgd(number) for number in (1, steps, 2 * steps))
   again = pgd(steps, restarts=restarts)
-  sizes = _nested(measure, pgd, white, steps, restarts)
+  sizes = _nested(measure, pgd, white, eps, steps, restarts)
   black = measure.attack(AttackSpec("square", eps, steps=queries), access="scores")
   noise = measure.noise(eps, draws)
   zero = measure.zero_gradients()
-  largest = max(sizes)
+  largest = max(_SIZES)
   checks = [
     Check(
       "zero_gradients",
@@ -184,24 +185,27 @@ def check_masking(
     )
   return MaskingReport(
     checks=tuple(checks),
-    asr_by_eps={eps: white.asr} | sizes,
+    asr_by_eps=sizes,
     loss_by_steps={1: one.loss, steps: white.loss, 2 * steps: twice.loss},
     images=len(labels),
   )
 
 
-def _nested(measure, pgd, white, steps, restarts) -> dict[float, float]:
-  """Attack success rates at `_SIZES`: a ball holds what was found in every smaller one.
+def _nested(measure, pgd, white, eps, steps, restarts) -> dict[float, float]:
+  """Attack success rates at `_SIZES` and `eps`: a ball holds what was found in every smaller one.
 
   A climb that may cross the whole range often ends on a shelf: PGD alone fools fewer images of an
   undefended network at 0.5 than at 0.03. So what it found before counts, and momentum climbs beside
   it, from the image itself.
   """
-  fooled, rates = white.fooled, {}
-  for size in _SIZES:
-    momentum = AttackSpec("mi_fgsm", size, steps=steps, step_size=size / 8)
-    for came in (pgd(steps, size, restarts=restarts), measure.attack(momentum)):
-      fooled = fooled | came.fooled
+  fooled, rates = np.zeros_like(white.fooled), {}
+  for size in sorted({*_SIZES, eps}):
+    if size in _SIZES:
+      momentum = AttackSpec("mi_fgsm", size, steps=steps, step_size=size / 8)
+      for came in (pgd(steps, size, restarts=restarts), measure.attack(momentum)):
+        fooled = fooled | came.fooled
+    if size == eps:
+      fooled = fooled | white.fooled
     rates[size] = float(fooled.mean())
   return rates
 
@@ -238,10 +242,9 @@ class _Measure:
   def attack(self, spec: AttackSpec, access="gradients", held: Holding | None = None) -> _Came:
     held = held or Holding((self._weights,), access=access)
     made, _ = self._crafter.craft(held, spec)
-    loss, _ = self._scorer.loss_and_accuracy(self._weights, made, self._labels)
     # Not `predict`, which refuses a logit that is not finite: a check would be lost by it.
-    labels = self._scorer.logits(self._weights, made).argmax(axis=1)
-    return _Came(labels != self._labels, loss)
+    logits = self._scorer.logits(self._weights, made)
+    return _Came(logits.argmax(axis=1) != self._labels, mean_loss(logits, self._labels))
 
   def noise(self, eps: float, draws: int) -> float:
     fooled = np.zeros(len(self._labels), bool)

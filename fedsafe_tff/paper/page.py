@@ -93,6 +93,7 @@ def _making(
         ", ".join(f"{n} {manifest['versions'][n]}" for n in ("tensorflow", "tensorflow-federated"))
       )
       commits.add(str(manifest["git_commit"]))
+  commits |= {str(row["git_commit"]) for row in rows if row.get("git_commit")}
   trainings = {cache.training(cell.config) for cell in cells}
   lines = [
     f"```\n{request.command}\n```\n",

@@ -77,7 +77,7 @@ class UnderSuite:
     results = trials.worst_of(made)
     full = "surrogate" in self._suite.attackers
     masking = self._kept.remember(
-      f"masking_{_MASKING_EPS:g}{'_full' if full else ''}",
+      self._who.masking_name(_MASKING_EPS, full),
       lambda: self._who.masking(_MASKING_EPS, self._log, full),
     )
     return {

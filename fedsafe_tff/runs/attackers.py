@@ -172,6 +172,11 @@ class Attackers:
       "imitation": 1 + Imitation.count,
     }
 
+  @staticmethod
+  def masking_name(eps: float, surrogate: bool) -> str:
+    """What `masking` is kept under: another name than before its rates were nested."""
+    return f"nested_masking_{eps:g}{'_full' if surrogate else ''}"
+
   def masking(
     self, eps: float, log: Callable[[str], None], full: bool = False
   ) -> Mapping[str, Any]:

@@ -163,7 +163,7 @@ def evaluate(
     evaluation["notes"] = who.notes(suite)
     largest, full = max(config.attack_eps), "surrogate" in suite.attackers
     evaluation["masking"] = kept.remember(
-      f"masking_{largest:g}{'_full' if full else ''}", lambda: who.masking(largest, log, full)
+      who.masking_name(largest, full), lambda: who.masking(largest, log, full)
     )
   # Under several attackers, of what all of them get together, which stands last.
   shown = [result for result in results if result.attacker == results[-1].attacker]
@@ -229,5 +229,3 @@ def _worst_case(
   return [
     worst_case.attack([spec for spec in specs if spec.eps == eps]) for eps in config.attack_eps
   ]
-
-

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation import masking
 from fedsafe_tff.evaluation.masking import check_masking
 from tests.attacks import trained
 
@@ -98,19 +99,42 @@ def test_a_gradient_that_leads_astray_is_seen_by_who_does_not_follow_it():
   assert {"black_box", "surrogate"} <= failed(found)
 
 
-def test_what_fools_in_a_small_ball_fools_in_a_larger_one():
-  """The climb of a large ball starts in noise, where this model has no gradient."""
+def shelved(apply, w, x, key, training):
+  """No gradient in noise, where the climb of a large ball starts."""
+  logits = apply(w, x, key, training)
+  noise = tf.reduce_mean(tf.abs(x[:, 1:] - x[:, :-1]), axis=[1, 2, 3])[:, None]
+  return tf.where(noise > 0.2, 0.0 * logits, logits)
 
-  def shelved(apply, w, x, key, training):
-    logits = apply(w, x, key, training)
-    noise = tf.reduce_mean(tf.abs(x[:, 1:] - x[:, :-1]), axis=[1, 2, 3])[:, None]
-    return tf.where(noise > 0.2, 0.0 * logits, logits)
 
-  found = report(shelved, **CHEAP)
-  rates = [found.asr_by_eps[size] for size in (EPS, 0.1, 0.25, 0.5)]
-  assert rates == sorted(rates)
-  # Momentum from the image itself meets no noise.
-  assert rates[-1] >= 0.99
+@pytest.mark.parametrize("eps", [EPS, 0.1, 0.3])
+def test_what_fools_in_a_small_ball_fools_in_a_larger_one(eps):
+  found = report(shelved, **(CHEAP | {"eps": eps}))
+  assert list(found.asr_by_eps) == sorted({eps, 0.1, 0.25, 0.5})
+  rates = list(found.asr_by_eps.values())
+  assert rates == sorted(rates) and rates[-1] >= 0.99
+
+
+def test_what_a_larger_ball_holds_says_nothing_of_a_smaller_one(monkeypatch):
+  attack = masking._Measure.attack
+
+  def found(self, spec, *arguments, **more):
+    came = attack(self, spec, *arguments, **more)
+    return dataclasses.replace(came, fooled=np.full_like(came.fooled, spec.eps >= 0.3))
+
+  monkeypatch.setattr(masking._Measure, "attack", found)
+  assert report(**(CHEAP | {"eps": 0.3})).asr_by_eps == {0.1: 0.0, 0.25: 0.0, 0.3: 1.0, 0.5: 1.0}
+
+
+def test_what_momentum_alone_finds_counts(monkeypatch):
+  attack = masking._Measure.attack
+
+  def momentum_alone(self, spec, *arguments, **more):
+    came = attack(self, spec, *arguments, **more)
+    fooled = spec.name == "mi_fgsm" and spec.eps >= 0.25
+    return dataclasses.replace(came, fooled=np.full_like(came.fooled, fooled))
+
+  monkeypatch.setattr(masking._Measure, "attack", momentum_alone)
+  assert report(**CHEAP).asr_by_eps == {EPS: 0.0, 0.1: 0.0, 0.25: 1.0, 0.5: 1.0}
 
 
 def test_a_model_without_anything_right_can_not_be_masked():

@@ -9,7 +9,10 @@ from fedsafe_tff.training.steps import gaussian_noise
 
 @dataclasses.dataclass(frozen=True)
 class NoisyAdaptation(Adaptation):
-  """Every gradient is taken at weights with noise of this size, drawn anew in each step."""
+  """Every gradient is taken at weights with noise of this size, drawn anew in each step.
+
+  The size is that of the paper's copies, 0.01, whatever --downlink_sigma is.
+  """
 
   drawn_sigma: float = 0.01
 

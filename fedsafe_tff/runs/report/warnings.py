@@ -37,9 +37,17 @@ def collapsed(evaluation: Mapping[str, Any]) -> list[str]:
   return [
     f"collapsed: clean accuracy of {who}{', ...' if len(bad) > 4 else ''} is at most {COLLAPSED} "
     f"above the majority class ({majority:.3f}): such a model resists attacks because it hardly "
-    "looks at the image; more --rounds may help, under local adversarial training also a later "
-    "--local_attack_start or a smaller --local_attack_eps"
+    f"looks at the image; {_remedy(bad[0][0])}"
   ]
+
+
+def _remedy(first: str) -> str:
+  if first != "the global model":  # which stands first: what was done to the copies did it
+    return "a smaller --downlink_sigma may help"
+  return (
+    "more --rounds may help, under local adversarial training also a later --local_attack_start or "
+    "a smaller --local_attack_eps"
+  )
 
 
 def left_out(
