@@ -96,8 +96,10 @@ def test_a_collapsed_and_a_masked_model_are_warned_of(tmp_path):
   synthetic.finished(tmp_path)
   text = change(tmp_path, clean_accuracy_global=0.625)
   assert "WARNING: collapsed: clean accuracy of the global model (0.625) is at most 0.02" in text
+  assert "more --rounds may help" in text and "--downlink_sigma" not in text
   text = change(tmp_path, clean_accuracy_global=0.9, clean_accuracy_clients=[0.9, 0.64])
   assert "clean accuracy of client 1's copy (0.640)" in text
+  assert "a smaller --downlink_sigma may help" in text and "--rounds" not in text
   checks = [
     {"name": name, "passed": passed, "value": 0.5, "text": f"what {name} found"}
     for name, passed in (("black_box", False), ("restarts", True), ("surrogate", None))
