@@ -4,11 +4,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from fedsafe_tff.paper.cache import SECONDS
 from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.report import Section, picture, write_tables
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.paper.results import COLLAPSED_NOTE, Results, mark, table_text
+from fedsafe_tff.paper.rows import SECONDS
 from fedsafe_tff.paper.statistics import Estimate
 from fedsafe_tff.runs.report import pareto
 
@@ -29,7 +29,7 @@ def sections(rows: Sequence[Row], request: Request, folder: pathlib.Path) -> lis
   """The strongest attackers, a table for each attacker, who was left out, what may be masked.
 
   Args:
-    rows: As `Cache.attacker_rows` makes them.
+    rows: As `rows.of_attackers` makes them.
     request: What was asked for.
     folder: Where the tables are written.
   """

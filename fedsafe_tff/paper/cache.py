@@ -17,7 +17,7 @@ import dataclasses
 import json
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fedsafe_tff import versions
@@ -28,10 +28,6 @@ from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.runs.config import Config
-
-# What a suite's evaluation tells besides numbers.
-ABOUT_ATTACKERS = ("left_out", "notes", "masking")
-SECONDS = "training_seconds"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +175,7 @@ class Cache:
       return []
     config, training = cell.config, self.training(cell.config)
     found = {eps: self.find_evaluation(config, eps) for eps in dict.fromkeys(config.attack_eps)}
-    sizes = [eps for eps, e in found.items() if e and self._accuracies(config, e) is None]
+    sizes = [eps for eps, e in found.items() if e and self.accuracies(config, e) is None]
     if not sizes or not self._has_model(config):
       return []
     if not identity.agrees(
@@ -195,76 +191,14 @@ class Cache:
       return list(open_sizes)
     return [eps for eps in dict.fromkeys(cell.config.attack_eps) if eps in open_sizes]
 
-  def _accuracies(self, config: Config, evaluation: dict[str, Any]) -> list[float] | None:
+  def accuracies(self, config: Config, evaluation: dict[str, Any]) -> list[float] | None:
     """Of the copies on all evaluation images; None where an older definition has others."""
     manifest = read_json(self.training(config) / "manifest.json")
     return definitions.accuracies_of_copies(
       evaluation,
       one_model=not config.noisy_downlink,
-      evaluation_images=_evaluation_images(manifest),
+      evaluation_images=evaluation_images(manifest),
     )
-
-  def rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """One row per cell and size for what is there: numbers, and the files that they are from."""
-    rows = []
-    for cell in cells:
-      if cell.examples:
-        continue
-      for name, eps in zip(cell.eps, cell.config.attack_eps):
-        found = self.find_evaluation(cell.config, eps)
-        if found is not None:
-          rows.append(self._row(cell, name, eps, found))
-    return rows
-
-  def attacker_rows(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """As `rows`, with a row for each attacker of a suite; all of them together stand last.
-
-    They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
-    masked; and `SECONDS`, those of the training and of adaptation, which no two runs share.
-    """
-    rows = []
-    for cell in cells:
-      if cell.examples:
-        continue
-      for name, eps in zip(cell.eps, cell.config.attack_eps):
-        found = self.find_evaluation(cell.config, eps)
-        for result in (found or {}).get("results", []):
-          row = self._row(cell, name, eps, {**found, "result": result})
-          about = {name: found[name] for name in ABOUT_ATTACKERS}
-          rows.append(row | about | {SECONDS: self._training_seconds(cell.config)})
-    return rows
-
-  def _row(self, cell: Cell, name: float, eps: float, found: dict[str, Any]) -> dict[str, Any]:
-    file = self.evaluation(cell.config, eps)
-    labels = {
-      "task": cell.task,
-      "method": cell.method,
-      "variant": cell.variant,
-      "seed": cell.seed,
-      "eps": name,
-      "eps_pixels": eps,
-    }
-    numbers = {k: v for k, v in found["result"].items() if k != "eps"}
-    facts = {k: found[k] for k in ("clean_accuracy_global", "majority_class", "attacked_images")}
-    copies = self._accuracies(cell.config, found)
-    # Of all images, attacked or not.
-    facts["clean_accuracy_all"] = sum(copies) / len(copies) if copies else None
-    images = _evaluation_images(read_json(file.parents[1] / "manifest.json"))
-    made_by = versions.drawn_by(found) | {"definitions": definitions.version_of(found, images)}
-    origin = {
-      "evaluation": str(file.relative_to(self.folder)),
-      "training": str(file.parents[1].relative_to(self.folder)),
-      "git_commit": found["git_commit"],
-    }
-    return labels | numbers | facts | found.get("leak", {}) | origin | made_by
-
-  def _training_seconds(self, config: Config) -> float | None:
-    """Of the training, and of the adaptation of the model where there is one."""
-    seconds = read_json(self.training(config) / "manifest.json").get(SECONDS)
-    if seconds is None or not config.adapts:
-      return seconds
-    adapted = read_json(self.adapted(config).with_suffix(".json")).get("seconds")
-    return None if adapted is None else round(seconds + adapted, 2)
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -288,7 +222,8 @@ class Cache:
       yield
 
 
-def _evaluation_images(manifest: dict[str, Any]) -> int | None:
+def evaluation_images(manifest: dict[str, Any]) -> int | None:
+  """How many there are, by the manifest of a training; None where an old one doesn't tell."""
   return manifest.get("data", {}).get("parts", {}).get("evaluation")
 
 

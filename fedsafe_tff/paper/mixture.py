@@ -25,7 +25,7 @@ def check(request: Request, rows: Sequence[Row], *, more_to_come: bool = False) 
 
   Args:
     request: What is asked for.
-    rows: As `Cache.rows` makes them.
+    rows: As `rows.of_cells` makes them.
     more_to_come: Whether this version is about to add numbers of its own.
 
   Raises:
@@ -57,7 +57,7 @@ def facts(rows: Sequence[Row], manifests: Sequence[Mapping[str, Any]]) -> list[s
   """Lines on the versions behind a page, for how it was made.
 
   Args:
-    rows: As `Cache.rows` makes them.
+    rows: As `rows.of_cells` makes them.
     manifests: Of the trainings; for pages without rows.
   """
   drawn = [found for _, found in of_rows(rows)] or [versions.drawn_by(m) for m in manifests]

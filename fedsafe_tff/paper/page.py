@@ -48,7 +48,7 @@ def write(
     request: What was asked for.
     cells: All that were asked for.
     failures: Titles of those that are lacking, with the reason.
-    rows: The numbers behind the report, as `Cache.rows` makes them.
+    rows: The numbers behind the report, as `rows.of_cells` makes them.
     mixed: Which of them have which versions, where they differ.
     notes: What else is to be known of how it was made.
   """

@@ -27,7 +27,7 @@ class Results:
   """All numbers of a table or figure.
 
   Attributes:
-    rows: One per cell and size, as `Cache.rows` makes them.
+    rows: One per cell and size, as `rows.of_cells` makes them.
   """
 
   rows: Sequence[Row]

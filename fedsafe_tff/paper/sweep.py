@@ -19,11 +19,12 @@ from fedsafe_tff.paper import (
   known,
   mixture,
   page,
+  rows,
   steps,
   table1,
   table2,
 )
-from fedsafe_tff.paper.cache import ABOUT_ATTACKERS, SECONDS, Cache
+from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.cells import Cell, check_typed, of_methods
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.report import Report
@@ -91,16 +92,16 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
   notes = known.notes(cells, cache, list(told.unread))
   for note in notes:
     _say(note)
-  results = Results(cache.rows(cells))
+  results = Results(rows.of_cells(cache, cells))
   mixed = mixture.check(request, results.rows)
   report = study.report(request, results, request.out)
   numbers: Sequence[Mapping[str, Any]] = results.rows
   if request.evaluation != "paper":
-    numbers = cache.attacker_rows(cells)
+    numbers = rows.of_attackers(cache, cells)
     more = by_attacker.sections(numbers, request, request.out)
     report = dataclasses.replace(report, sections=(*more, *report.sections))
     for row in numbers:
-      for name in (*ABOUT_ATTACKERS, SECONDS):
+      for name in (*rows.ABOUT_ATTACKERS, rows.SECONDS):
         del row[name]
   if numbers:
     render.write_csv(request.out / "numbers.csv", numbers)
@@ -142,7 +143,7 @@ def _do_missing(request: Request, cells: Sequence[Cell], cache: Cache) -> list[t
     _say("everything is in the cache: nothing to train or attack")
     return []
   # That numbers would mix should be known now, not after hours of training.
-  mixture.check(request, cache.rows(cells), more_to_come=True)
+  mixture.check(request, rows.of_cells(cache, cells), more_to_come=True)
   with cache.locked():
     # TensorFlow and TFF take seconds to import: only what computes pays for them.
     from fedsafe_tff.paper import work
