@@ -1,6 +1,7 @@
-"""Writes files of odd kinds that tests of the formats share."""
+"""Writes files of odd kinds that tests of the formats share, and reads them."""
 
 import io
+import pathlib
 import struct
 import zlib
 
@@ -9,10 +10,15 @@ import numpy as np
 import PIL.Image
 import pydicom
 import pydicom.uid
+import tifffile
+
+from fedsafe_tff.data.formats import registry, window
+from fedsafe_tff.data.formats.frame import Reading
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (6, 9)).astype(np.uint8)
 RGB = RNG.integers(0, 256, (6, 9, 3)).astype(np.uint8)
+READING = Reading()
 DEEP = RNG.integers(0, 4096, (6, 9)).astype(np.uint16)
 
 
@@ -86,3 +92,35 @@ def nifti(values: np.ndarray, affine=None, packed: bool = True, two: bool = Fals
   import gzip
 
   return gzip.compress(raw, mtime=0)
+
+
+def tiff(values, **options) -> bytes:
+  stream = io.BytesIO()
+  tifffile.imwrite(stream, values, **options)
+  return stream.getvalue()
+
+
+def volume():
+  """A volume whose values tell their place: 100 x + 10 y + z, in right, anterior, superior."""
+  x, y, z = np.meshgrid(np.arange(3), np.arange(4), np.arange(5), indexing="ij")
+  return (100 * x + 10 * y + z + 1).astype(np.int16)
+
+
+def shown(
+  content: bytes, folder: pathlib.Path, name: str, reading: Reading = READING
+) -> list[np.ndarray]:
+  """Every frame of a file, windowed over the file."""
+  path = folder / name
+  path.write_bytes(content)
+  frames = registry.read(path, reading).frames
+  wanted = window.parse(reading.window)
+  if isinstance(wanted, tuple):
+    return [window.show(frame, wanted) for frame in frames]
+  spreads = [window.spread(frame) for frame in frames if frame.deep]
+  ends = None
+  if spreads:
+    whole = spreads[0]
+    for spread in spreads[1:]:
+      whole = whole.join(spread)
+    ends = window.of_series(whole, wanted)
+  return [window.show(frame, ends) for frame in frames]
