@@ -5,10 +5,13 @@ arXiv:1803.08494), which looks at one image alone, as clipping per example asks 
 are centred and brought to one length, so that the classifier's gradients are about as long for all
 images: a clipping norm then fits all of them. There are no hidden dense layers: noise in eleven
 layers, one behind the other, drowns what the images say (docs/privacy.md has the numbers).
+
+With SiLU in the place of ReLU its gradients change smoothly with the image, which helps training on
+perturbations (Xie et al., Smooth Adversarial Training, arXiv:2006.14536; docs/defences.md).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +27,11 @@ _POOL_AFTER = (1, 3, 5)  # a 2x2 max-pooling follows every second convolution
 _EPSILON = 1e-5
 # Length of the features. The gradient of an undecided image of two classes is as long over sqrt(2).
 _LENGTH = 8.0
+# Name to what follows each GroupNorm, and to the stem of the network's name.
+ACTIVATIONS: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]] = {
+  "relu": (tf.nn.relu, "gn_cnn"),
+  "silu": (tf.nn.silu, "gn_silu_cnn"),
+}
 
 
 def from_settings(
@@ -34,6 +42,7 @@ def from_settings(
   mean: Sequence[float],
   stddev: Sequence[float],
   pool_grid: int,
+  activation: str = "relu",
 ) -> FunctionalModel:
   """`build_gn_cnn` with widths as flags have them.
 
@@ -48,6 +57,32 @@ def from_settings(
     mean=mean,
     stddev=stddev,
     pool_grid=pool_grid,
+    activation=activation,
+  )
+
+
+def smooth_from_settings(
+  *,
+  input_shape: tuple[int, int, int],
+  num_classes: int,
+  conv_widths: str,
+  mean: Sequence[float],
+  stddev: Sequence[float],
+  pool_grid: int,
+) -> FunctionalModel:
+  """`from_settings` with SiLU for ReLU.
+
+  Raises:
+    UserError: Widths that are none, or images too small.
+  """
+  return from_settings(
+    input_shape=input_shape,
+    num_classes=num_classes,
+    conv_widths=conv_widths,
+    mean=mean,
+    stddev=stddev,
+    pool_grid=pool_grid,
+    activation="silu",
   )
 
 
@@ -90,6 +125,7 @@ def build_gn_cnn(
   mean: Sequence[float] = (0.5,),
   stddev: Sequence[float] = (0.25,),
   pool_grid: int = 0,
+  activation: str = "relu",
 ) -> FunctionalModel:
   """Builds the network as a functional model.
 
@@ -101,6 +137,7 @@ def build_gn_cnn(
     stddev: Per-channel standard deviation that it divides by, in pixels of [0, 1].
     pool_grid: Average the last feature map over a grid of this many cells a side; 0 keeps every
       position.
+    activation: One of `ACTIVATIONS`.
 
   Returns:
     The model; of each convolution kernel, bias, scale and offset, then the classifier's kernel and
@@ -109,6 +146,7 @@ def build_gn_cnn(
   Raises:
     UserError: Images too small.
   """
+  activate, stem = ACTIVATIONS[activation]
   height, width, channels = input_shape
   if min(height, width) < 8:
     raise UserError(f"images of {height}x{width} pixels are too small for the CNN: at least 8x8")
@@ -138,7 +176,7 @@ def build_gn_cnn(
     for layer in range(len(conv_widths)):
       kernel, bias, scale, offset = weights[4 * layer : 4 * layer + 4]
       x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
-      x = tf.nn.relu(group_norm(x, scale, offset))
+      x = activate(group_norm(x, scale, offset))
       if layer in _POOL_AFTER:
         x = tf.nn.max_pool2d(x, 2, 2, "VALID")
     if pool_grid:
@@ -154,12 +192,13 @@ def build_gn_cnn(
       mean=values[0],
       stddev=values[1],
       pool_grid=pool_grid,
+      activation=activation,
     )
 
   parts = ("kernel", "bias", "scale", "offset")
   names = [f"conv_{n + 1}/{part}" for n in range(len(conv_widths)) for part in parts]
   return FunctionalModel(
-    name=f"gn_cnn-{'-'.join(map(str, conv_widths))}",
+    name=f"{stem}-{'-'.join(map(str, conv_widths))}",
     input_shape=tuple(input_shape),
     num_classes=num_classes,
     init_fn=init,

@@ -11,6 +11,7 @@ from fedsafe_tff import lazy, users_code
 MODELS: dict[str, Callable[..., Any]] = {
   "cnn": lazy.Member("fedsafe_tff.models.cnn", "from_settings"),
   "gn_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "from_settings"),
+  "gn_silu_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "smooth_from_settings"),
 }
 
 
@@ -39,13 +40,13 @@ def build_model(
     name: See above.
     input_shape: (height, width, channels).
     num_classes: Number of logits.
-    conv_widths: Of "cnn" and "gn_cnn": "narrow", "wide" or six comma-separated numbers.
+    conv_widths: Of all: "narrow", "wide" or six comma-separated numbers.
     dense_widths: Of "cnn": four comma-separated numbers.
     dropout: Of "cnn": rate before the last layer.
-    mean: Of both, per channel, in pixels of [0, 1]; what the first layer subtracts.
-    stddev: Of both, per channel, in pixels of [0, 1]; what it divides by.
+    mean: Of all, per channel, in pixels of [0, 1]; what the first layer subtracts.
+    stddev: Of all, per channel, in pixels of [0, 1]; what it divides by.
     compute_dtype: Of "cnn": "float32" or "bfloat16".
-    pool_grid: Of both, see `build_cnn`.
+    pool_grid: Of all, see `build_cnn`.
     calibration: Of "cnn": images, uint8 [n, height, width, channels], or None.
     seed: Of what Keras draws.
 

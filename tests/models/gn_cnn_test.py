@@ -79,6 +79,26 @@ def test_pool_grid_and_normalisation_take_effect():
   assert np.abs(model.apply(weights, x) - moved.apply(weights, x)).max() > 1e-3
 
 
+def test_silu_is_all_that_the_smooth_network_has_of_its_own():
+  """With one block of weights, logits differ, and by what SiLU does to every layer."""
+  rough, smooth = (
+    build_model(name, input_shape=SHAPE, num_classes=3, conv_widths=",".join(map(str, WIDTHS)),
+                mean=(0.4, 0.6), stddev=(0.2, 0.3))
+    for name in ("gn_cnn", "gn_silu_cnn")
+  )
+  weights, x = random_weights(rough), images()
+  assert rough.weight_names == smooth.weight_names
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(gn_cnn.ACTIVATIONS, "relu", (tf.nn.silu, "gn_cnn"))
+    silenced = tiny()
+  np.testing.assert_array_equal(smooth.apply(weights, x), silenced.apply(weights, x))
+  assert np.abs(smooth.apply(weights, x) - rough.apply(weights, x)).max() > 1e-2
+  assert smooth.name.startswith("gn_silu_cnn-")
+  # Frozen values leave the activation as it is.
+  same = smooth.with_frozen([np.float32([0.4, 0.6]), np.float32([0.2, 0.3])])
+  np.testing.assert_array_equal(same.apply(weights, x), smooth.apply(weights, x))
+
+
 def test_by_its_name_and_too_small_an_image():
   model = build_model("gn_cnn", input_shape=SHAPE, num_classes=2, conv_widths="4,4,4,4,4,4")
   assert model.num_classes == 2

@@ -21,7 +21,8 @@ class ModelConfig:
   model: str = setting(
     "cnn",
     "cnn: the paper's; gn_cnn: its convolutions with GroupNorm and a linear classifier, for "
-    "private training; or a user's own as PATH/file.py:function or package.module:function; "
+    "private training; gn_silu_cnn: that with SiLU for ReLU, for training on perturbations; or a "
+    "user's own as PATH/file.py:function or package.module:function; "
     "the function takes (input_shape, num_classes) and returns a Keras model that ends in logits.",
   )
   conv_widths: str = setting(
@@ -29,7 +30,7 @@ class ModelConfig:
     "Filters of the six convolutions: narrow (16,16,32,32,64,64), wide "
     "(100,150,200,200,250,250) or six comma-separated numbers.",
     applies=_is_built_in,
-    needs="--model=cnn or gn_cnn",
+    needs="a --model of ours (cnn, gn_cnn, gn_silu_cnn)",
   )
   dense_widths: str = setting(
     "64,32,16,8",
@@ -71,7 +72,7 @@ class ModelConfig:
     "texture more than in place; 0: every position reaches the dense layers (the paper).",
     low=0,
     applies=_is_built_in,
-    needs="--model=cnn or gn_cnn",
+    needs="a --model of ours (cnn, gn_cnn, gn_silu_cnn)",
   )
   compute_dtype: str = setting(
     "float32",
