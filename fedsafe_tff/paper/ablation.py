@@ -42,8 +42,8 @@ def _changes(variant: Variant, config: Config) -> dict[str, Any]:
   made = dict(variant.changes)
   if variant.scales_adaptation:
     made["adaptation_eps"] = config.adaptation_eps * variant.eps_scale
-  if variant.rounds > 1:
-    made["rounds"] = config.rounds * variant.rounds
+  if variant.rounds != 1:
+    made["rounds"] = max(1, round(config.rounds * variant.rounds))
   return made
 
 

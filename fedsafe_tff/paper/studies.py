@@ -30,7 +30,7 @@ class Variant:
   dp: bool | None = None
   eps_scale: float = 1.0
   scales_adaptation: bool = False
-  rounds: int = 1
+  rounds: float = 1
 
 
 # The others keep a preset's own smallest client, and so share its trainings.
@@ -97,14 +97,18 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
       Variant("the preset's", methods=("none", *_LOCAL)),
       *(Variant(name, changes, _LOCAL) for name, changes in (
         ("cross-entropy", {"local_loss": "cross_entropy"}),
+        ("TRADES", {"local_loss": "trades"}),
         ("MART", {"local_loss": "mart"}),
         ("AWP 0.005", {"local_weight_ascent": 0.005}),
         ("noised weights 0.01", {"local_weight_sigma": 0.01}),
         ("no warm-up", {"local_attack_warmup": 0.0}),
         ("FGSM", {"local_attack_steps": 1}),
+        ("2 steps", {"local_attack_steps": 2}),
         ("7 steps", {"local_attack_steps": 7}),
+        ("ReLU", {"model": "gn_cnn"}),
         ("the paper's network", {"model": "cnn"}),
       )),
+      Variant("half the rounds", methods=_LOCAL, rounds=0.5),
       Variant("twice the rounds", methods=_LOCAL, rounds=2),
     ),
   ),

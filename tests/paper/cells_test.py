@@ -83,10 +83,12 @@ def test_the_papers_cells(tmp_path):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_varies_what_it_says(tmp_path, study):
-  # A recipe's own loss and network, from which the study of local training departs.
-  recipe = {"local_loss": "trades", "model": "gn_cnn"} if study == "local_training" else {}
-  cells = ablation.cells(synthetic.request(tmp_path, "ablation", study=study, settings=recipe))
-  assert len({c.variant for c in cells}) == len(STUDIES[study][1]) > 1
+  # A recipe that has one of the variants of the study of local training, TRADES.
+  departs = study == "local_training"
+  recipe = {"local_loss": "trades", "model": "gn_silu_cnn", "local_attack_steps": 3}
+  settings = recipe if departs else {}
+  cells = ablation.cells(synthetic.request(tmp_path, "ablation", study=study, settings=settings))
+  assert len({c.variant for c in cells}) == len(STUDIES[study][1]) - departs > 1
   if study == "sigma":  # adaptation without noise stands beside every sigma
     assert len({c.config for c in cells if c.method == "server_adversarial_training"}) == 1
     cells = [c for c in cells if c.method != "server_adversarial_training"]
@@ -104,9 +106,11 @@ def test_what_a_preset_has_already_is_no_variant(tmp_path):
   }  # fmt: skip
   request = synthetic.request(tmp_path, "ablation", study="local_training", settings=settings)
   found = {c.variant: c.config for c in ablation.cells(request)}
-  assert len(found) == len(STUDIES["local_training"][1]) - 1 and "FGSM" not in found
+  assert not {"FGSM", "TRADES", "ReLU"} & found.keys()
+  assert len(found) == len(STUDIES["local_training"][1]) - 3
   assert found["7 steps"].local_attack_steps == 7
   assert found["twice the rounds"].rounds == 20 == 2 * found["the preset's"].rounds
+  assert found["half the rounds"].rounds == 5
 
 
 def test_other_units_hold_for_the_servers_examples_too(tmp_path):
