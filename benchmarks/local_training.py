@@ -20,7 +20,8 @@ _MORE = 1.1  # beside the input gradients
 def local_training(arguments: Sequence[str]) -> int:
   """Measures and writes the page; returns the exit code."""
   parser = options.parser("local_training", __doc__)
-  parser.add_argument("--model", choices=("cnn", "gn_cnn"), default="gn_cnn", help="the network")
+  names = ("cnn", "gn_cnn", "gn_silu_cnn")
+  parser.add_argument("--model", choices=names, default="gn_cnn", help="the network")
   values = parser.parse_args(arguments)
   from benchmarks import measure
   from benchmarks import workload as workload_lib
@@ -64,12 +65,13 @@ def _contenders(work, values) -> dict:
   from fedsafe_tff.training.gradients import Adversarial, Plain
 
   model = work.model()
-  if values.model == "gn_cnn":
+  if values.model != "cnn":
     model = gn_cnn.build_gn_cnn(
       input_shape=model.input_shape,
       num_classes=model.num_classes,
       conv_widths=work.conv_widths,
       pool_grid=3,
+      activation="silu" if values.model == "gn_silu_cnn" else "relu",
     )
   weights = model.init(keys.root(0))
   images, labels = work.clients(1, values.batch_size)[0]

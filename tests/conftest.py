@@ -19,6 +19,7 @@ for _library in ("OPENBLAS", "OMP"):
 _LONGEST = (
   "runs/run_test.py", "learning/fed_safe_test.py", "commands/sweeps_test.py",
   "learning/fed_safe_stages_test.py", "runs/resume_test.py", "commands/sweeps_suites_test.py",
+  "runs/refusals_test.py",
   "data/real_data_test.py",
   "runtime/exit_test.py", "learning/stranger_test.py", "runs/private_test.py",
   "contributing_test.py", "runs/load_test.py", "runs/mixture_test.py", "runs/attack_test.py",

@@ -79,24 +79,41 @@ def test_pool_grid_and_normalisation_take_effect():
   assert np.abs(model.apply(weights, x) - moved.apply(weights, x)).max() > 1e-3
 
 
-def test_silu_is_all_that_the_smooth_network_has_of_its_own():
-  """With one block of weights, logits differ, and by what SiLU does to every layer."""
-  rough, smooth = (
-    build_model(name, input_shape=SHAPE, num_classes=3, conv_widths=",".join(map(str, WIDTHS)),
-                mean=(0.4, 0.6), stddev=(0.2, 0.3))
-    for name in ("gn_cnn", "gn_silu_cnn")
-  )
+def _by_name(name, **settings):
+  widths = ",".join(map(str, WIDTHS))
+  given = {"mean": (0.4, 0.6), "stddev": (0.2, 0.3), "pool_grid": 1} | settings
+  return build_model(name, input_shape=SHAPE, num_classes=3, conv_widths=widths, **given)
+
+
+def test_the_smooth_network_differs_by_its_activation_alone(monkeypatch):
+  rough, smooth = _by_name("gn_cnn"), _by_name("gn_silu_cnn")
   weights, x = random_weights(rough), images()
+  assert rough.weight_specs() == smooth.weight_specs()
   assert rough.weight_names == smooth.weight_names
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(gn_cnn.ACTIVATIONS, "relu", (tf.nn.silu, "gn_cnn"))
-    silenced = tiny()
-  np.testing.assert_array_equal(smooth.apply(weights, x), silenced.apply(weights, x))
+  first = [model.init(keys.root(0)) for model in (rough, smooth)]
+  assert all((a.numpy() == b.numpy()).all() for a, b in zip(*first))
+  assert smooth.name.startswith("gn_silu_cnn-") and rough.name.startswith("gn_cnn-")
+
+  layers = []
+
+  def x_times_sigmoid(values):
+    layers.append(values.shape[-1])
+    return values * tf.sigmoid(values)
+
+  monkeypatch.setitem(gn_cnn.ACTIVATIONS, "relu", (x_times_sigmoid, "gn_cnn"))
+  by_hand = _by_name("gn_cnn").apply(weights, x)
+  assert layers == list(WIDTHS)
+  np.testing.assert_allclose(smooth.apply(weights, x), by_hand, rtol=1e-4, atol=1e-4)
   assert np.abs(smooth.apply(weights, x) - rough.apply(weights, x)).max() > 1e-2
-  assert smooth.name.startswith("gn_silu_cnn-")
-  # Frozen values leave the activation as it is.
-  same = smooth.with_frozen([np.float32([0.4, 0.6]), np.float32([0.2, 0.3])])
-  np.testing.assert_array_equal(same.apply(weights, x), smooth.apply(weights, x))
+
+
+def test_frozen_values_leave_the_activation_as_it_is():
+  smooth = _by_name("gn_silu_cnn")
+  other = _by_name("gn_silu_cnn", mean=(0.1, 0.2), stddev=(0.5, 0.6))
+  moved = other.with_frozen([np.float32([0.4, 0.6]), np.float32([0.2, 0.3])])
+  weights, x = random_weights(smooth), images()
+  np.testing.assert_array_equal(moved.apply(weights, x), smooth.apply(weights, x))
+  assert moved.name == smooth.name
 
 
 def test_by_its_name_and_too_small_an_image():

@@ -52,7 +52,6 @@ def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, 
     assert (str(first), str(second)) == ("runs/now", "runs/now-2")
 
 
-@pytest.mark.usefixtures("without_pictures")
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_rounds(tmp_path, monkeypatch):
   real = trainers.Trainer.next
 
@@ -82,7 +81,6 @@ def test_a_clients_last_step_that_diverges_names_the_client(tmp_path):
     train.train(words)
 
 
-@pytest.mark.usefixtures("without_pictures")
 def test_what_was_wrong_with_the_input_can_be_mended_in_the_same_folder(tmp_path):
   with pytest.raises(UserError, match="--augment has unknown mirror"):
     train.train(tiny.arguments(tmp_path, augment="mirror", **_PLAIN))
@@ -103,7 +101,6 @@ def test_quarter_turns_need_squares(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
   def full(*args, **keywords):
     raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
@@ -123,7 +120,6 @@ def test_a_full_disk_under_tensorboard_or_a_checkpoint(tmp_path, monkeypatch):
   assert not left.exists()
 
 
-@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_is_one_line_and_the_run_continues(tmp_path, monkeypatch):
   real = files.os.replace
 
@@ -146,7 +142,6 @@ def test_a_class_too_small_for_the_clients(tmp_path):
     train.train(tiny.arguments(tmp_path, num_clients=30, defense="distributed_noise"))
 
 
-@pytest.mark.usefixtures("without_pictures")
 def test_other_images_in_the_same_folder_are_refused(tmp_path, capsys):
   rng = np.random.default_rng(0)
 

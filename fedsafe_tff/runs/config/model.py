@@ -30,7 +30,7 @@ class ModelConfig:
     "Filters of the six convolutions: narrow (16,16,32,32,64,64), wide "
     "(100,150,200,200,250,250) or six comma-separated numbers.",
     applies=_is_built_in,
-    needs="a --model of ours (cnn, gn_cnn, gn_silu_cnn)",
+    needs=f"--model={' or '.join(MODELS)}",
   )
   dense_widths: str = setting(
     "64,32,16,8",
@@ -72,7 +72,7 @@ class ModelConfig:
     "texture more than in place; 0: every position reaches the dense layers (the paper).",
     low=0,
     applies=_is_built_in,
-    needs="a --model of ours (cnn, gn_cnn, gn_silu_cnn)",
+    needs=f"--model={' or '.join(MODELS)}",
   )
   compute_dtype: str = setting(
     "float32",
