@@ -10,6 +10,7 @@ With SiLU in the place of ReLU its gradients change smoothly with the image, whi
 perturbations (Xie et al., Smooth Adversarial Training, arXiv:2006.14536; docs/defences.md).
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -61,29 +62,8 @@ def from_settings(
   )
 
 
-def smooth_from_settings(
-  *,
-  input_shape: tuple[int, int, int],
-  num_classes: int,
-  conv_widths: str,
-  mean: Sequence[float],
-  stddev: Sequence[float],
-  pool_grid: int,
-) -> FunctionalModel:
-  """`from_settings` with SiLU for ReLU.
-
-  Raises:
-    UserError: Widths that are none, or images too small.
-  """
-  return from_settings(
-    input_shape=input_shape,
-    num_classes=num_classes,
-    conv_widths=conv_widths,
-    mean=mean,
-    stddev=stddev,
-    pool_grid=pool_grid,
-    activation="silu",
-  )
+# As `from_settings`, with SiLU for ReLU.
+smooth_from_settings = functools.partial(from_settings, activation="silu")
 
 
 def group_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
