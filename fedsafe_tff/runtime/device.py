@@ -2,11 +2,13 @@
 
 TFF's own worker is built without CUDA. Here the same computations, cut into TensorFlow parts, run
 on all GPUs that TensorFlow sees, or on its logical CPU devices where there is no GPU: client k on
-device k modulo their number, one client at a time on each device. Server parts run on the first.
+device k modulo their number. A GPU has one client at a time; a CPU as many as it has threads, since
+the small operations of one client don't fill them. Server parts run on the first device.
 """
 
 import collections
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -16,24 +18,34 @@ import tensorflow as tf
 from fedsafe_tff.runtime import gpus
 from fedsafe_tff.runtime.in_process import ClientTask, InProcessRuntime, failure
 
-# Clients per device that run, wait to run or wait to be added up.
-_PER_DEVICE = 2
+# Clients per lane that run, wait to run or wait to be added up.
+_PER_LANE = 2
 
 
 class DeviceRuntime(InProcessRuntime):
   """Runs TFF computations on the devices of this process; see `InProcessRuntime`."""
 
-  def __init__(self, *, memory_limit: int = 0, log: Callable[[str], None] = lambda text: None):
+  def __init__(
+    self,
+    *,
+    memory_limit: int = 0,
+    threads: int = 0,
+    log: Callable[[str], None] = lambda text: None,
+  ):
     """Starts nothing yet.
 
     Args:
       memory_limit: MiB per GPU; 0 takes memory as it is needed.
+      threads: Threads of TensorFlow, of which this sets none: so many clients run side by side
+        where there is no GPU. 0: as many as there are cores.
       log: Is told which devices are used.
     """
     super().__init__(log)
     self._memory_limit = memory_limit
+    self._threads = threads or len(os.sched_getaffinity(0))
     self._devices: list[str] = []
-    self._threads: list[futures.ThreadPoolExecutor] = []
+    # A device and the thread that runs clients there.
+    self._lanes: list[tuple[str, futures.ThreadPoolExecutor]] = []
 
   @property
   def devices(self) -> list[str]:
@@ -45,13 +57,19 @@ class DeviceRuntime(InProcessRuntime):
     tf.config.set_soft_device_placement(True)  # reading files has no GPU kernel
     self._devices = gpus.device_names()
     self._server_device = self._devices[0]
-    self._threads = [futures.ThreadPoolExecutor(1) for _ in self._devices]
+    self._lanes = [(name, futures.ThreadPoolExecutor(1)) for name in self._lane_devices()]
     self._log(f"clients run on {', '.join(self.devices)}")
 
   def _stop(self) -> None:
-    for thread in self._threads:
+    for _, thread in self._lanes:
       thread.shutdown(cancel_futures=True)
-    self._threads = []
+    self._lanes = []
+
+  def _lane_devices(self) -> list[str]:
+    """The devices, on a CPU again and again until every thread has a client."""
+    if gpus.visible():
+      return self._devices
+    return self._devices * max(1, self._threads // len(self._devices))
 
   def _client_results(self, task: ClientTask) -> Iterator[Sequence[Any]]:
     work = self._load(task.part)
@@ -67,13 +85,15 @@ class DeviceRuntime(InProcessRuntime):
       except tf.errors.OpError as error:
         raise failure(error, f"{task.names[index]}, stage {task.part.name} on {device}") from error
 
+    # Two calls at once would share a part's variables and tables, which are a device's.
+    lanes = self._lanes[: len(self._devices)] if task.part.initialize_op else self._lanes
     waiting: collections.deque[futures.Future] = collections.deque()
     try:
       for index in range(len(task.clients)):
-        if len(waiting) == _PER_DEVICE * len(self._devices):
+        if len(waiting) == _PER_LANE * len(lanes):
           yield waiting.popleft().result()
-        place = index % len(self._devices)
-        waiting.append(self._threads[place].submit(run, index, self._devices[place]))
+        device, thread = lanes[index % len(lanes)]
+        waiting.append(thread.submit(run, index, device))
       while waiting:
         yield waiting.popleft().result()
     finally:

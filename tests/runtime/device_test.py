@@ -170,7 +170,63 @@ def test_select_and_mixed_placements_are_user_errors(device):
     device.call(both, 1, [0, 1])
 
 
-def test_few_results_wait_at_a_time(device, monkeypatch):
+@pytest.mark.skipif(gpus.visible(), reason="a GPU has one client at a time")
+def test_a_cpu_has_as_many_clients_at_once_as_threads(monkeypatch):
+  run, pair = LoadedPart.__call__, threading.Barrier(2)
+
+  def met(self, *arguments):
+    if self.part.name == "work":
+      pair.wait(30)  # broken, and so an error, where a client runs alone
+    return run(self, *arguments)
+
+  with monkeypatch.context() as patch, DeviceRuntime(threads=2) as runtime:
+    patch.setattr(LoadedPart, "__call__", met)
+    assert runtime.call(checked_total, {"round": 4}, [0, 1, 2, 0])[1] == 3
+  most = _most_at_once(monkeypatch)
+  with DeviceRuntime(threads=1) as runtime:
+    assert runtime.call(checked_total, {"round": 4}, [0, 1, 2, 0])[1] == 3
+  assert most() == 1
+
+
+def test_clients_that_share_variables_take_turns(monkeypatch):
+  @tff.tensorflow.computation(np.int32)
+  def kept(x):
+    variable = tf.Variable(0)
+    with tf.control_dependencies([variable.assign_add(x)]):
+      return variable.read_value()
+
+  @tff.federated_computation(_AT_CLIENTS)
+  def total(clients):
+    return tff.federated_sum(tff.federated_map(kept, clients))
+
+  most = _most_at_once(monkeypatch)
+  with DeviceRuntime(threads=4) as runtime:
+    assert runtime.call(total, list(range(40))) == 780
+  assert most() == len(runtime.devices)
+
+
+def _most_at_once(monkeypatch):
+  """Tells how many clients have run side by side since."""
+  here, most, lock = 0, 0, threading.Lock()
+  run = LoadedPart.__call__
+
+  def counted(self, *arguments):
+    nonlocal here, most
+    counts = self.part.name == "work"
+    with lock:
+      here += counts
+      most = max(most, here)
+    try:
+      return run(self, *arguments)
+    finally:
+      with lock:
+        here -= counts
+
+  monkeypatch.setattr(LoadedPart, "__call__", counted)
+  return lambda: most
+
+
+def test_few_results_wait_at_a_time(monkeypatch):
   @tff.federated_computation(_AT_CLIENTS)
   def total(clients):
     return tff.federated_sum(clients)
@@ -186,9 +242,10 @@ def test_few_results_wait_at_a_time(device, monkeypatch):
     return run(self, *arguments)
 
   monkeypatch.setattr(LoadedPart, "__call__", counted)
-  assert device.call(total, list(range(40))) == 780
+  with DeviceRuntime(threads=3) as runtime:
+    assert runtime.call(total, list(range(40))) == 780
   assert ahead == 0
-  assert most <= 2 * len(device.devices) + 1
+  assert most <= 2 * max(3, len(runtime.devices)) + 1
 
 
 def test_runtimes_nest_and_close(runtime):
