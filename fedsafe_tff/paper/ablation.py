@@ -17,25 +17,33 @@ TITLE = "What else decides: settings that the paper leaves open or does not vary
 
 
 def cells(request: Request) -> list[Cell]:
-  """Every variant of the study with the methods that it concerns."""
-  return [
-    make_cell(
-      request,
-      task,
-      method,
-      seed,
-      eps=SIZES,
-      variant=variant.name,
-      changes=_changes(variant, task.config),
-      dp=variant.dp,
-      eps_scale=variant.eps_scale,
-    )
-    for task in request.tasks
-    for seed in request.seeds
-    for variant in STUDIES[request.study][1]
-    if not _idle(variant, request.study, task.config)
-    for method in variant.methods
-  ]
+  """Every variant of the study with the methods that it concerns.
+
+  A variant that changes nothing, since the preset has it already or since a setting has no effect
+  on what the preset trains, is left out.
+  """
+  found = []
+  for task in request.tasks:
+    for seed in request.seeds:
+      first: list[tuple[str, Config]] = []
+      for variant in STUDIES[request.study][1]:
+        made = [
+          make_cell(
+            request,
+            task,
+            method,
+            seed,
+            eps=SIZES,
+            variant=variant.name,
+            changes=_changes(variant, task.config),
+            dp=variant.dp,
+            eps_scale=variant.eps_scale,
+          )
+          for method in variant.methods
+        ]
+        found += [cell for cell in made if (cell.method, cell.config) not in first]
+        first = first or [(cell.method, cell.config) for cell in made]
+  return found
 
 
 def _changes(variant: Variant, config: Config) -> dict[str, Any]:
@@ -45,14 +53,6 @@ def _changes(variant: Variant, config: Config) -> dict[str, Any]:
   if variant.rounds != 1:
     made["rounds"] = max(1, round(config.rounds * variant.rounds))
   return made
-
-
-def _idle(variant: Variant, study: str, config: Config) -> bool:
-  """Whether a variant of a study that departs from the preset changes nothing in this one."""
-  first, *_ = STUDIES[study][1]
-  if first.changes or variant is first or variant.eps_scale != 1 or variant.dp is not None:
-    return False
-  return all(getattr(config, name) == value for name, value in _changes(variant, config).items())
 
 
 def report(request: Request, results: Results, folder: pathlib.Path) -> Report:

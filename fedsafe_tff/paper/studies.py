@@ -108,6 +108,8 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
         ("gn_cnn", {"model": "gn_cnn"}),
         ("gn_silu_cnn", {"model": "gn_silu_cnn"}),
         ("the paper's network", {"model": "cnn"}),
+        ("wider network", {"conv_widths": "16,16,64,64,128,128"}),
+        *((f"rate {rate:g}", {"learning_rate": rate}) for rate in (0.05, 0.1, 0.2)),
       )),
       Variant("half the rounds", methods=_LOCAL, rounds=0.5),
       Variant("twice the rounds", methods=_LOCAL, rounds=2),
