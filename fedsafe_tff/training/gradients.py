@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from fedsafe_tff import keys, lazy
-from fedsafe_tff.attacks.pgd import pgd
+from fedsafe_tff.attacks.pgd import pgd, random_point
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.robust_loss import ROBUST_LOSSES
@@ -90,6 +90,10 @@ class Adversarial:
   Attributes:
     attack_eps: Perturbation size in pixels of [0, 1].
     steps: PGD steps, from a random start where there is more than one; 1 is FGSM.
+    noise: Where a single step starts: at uniform noise of up to so many perturbation sizes on every
+      pixel, with which the step stays, outside of the ball too (N-FGSM; de Jorge et al.,
+      2202.01181). Steps that start at the image itself teach a network to bend its loss there, and
+      it falls to PGD. 0 is FGSM.
     loss: "cross_entropy" of the examples alone, or a name of `robust_loss.ROBUST_LOSSES`, for which
       clean images enter as well.
     beta: Weight of robustness in such a loss.
@@ -101,11 +105,12 @@ class Adversarial:
       more, and waits until the perturbation size has reached `attack_eps`. 0 for none.
 
   Raises:
-    UserError: The loss is unknown.
+    UserError: The loss is unknown, or noise is asked for with several steps.
   """
 
   attack_eps: float = 0.03
   steps: int = 3
+  noise: float = 0.0
   loss: str = "cross_entropy"
   beta: float = 3.0
   weight_sigma: float = 0.0
@@ -117,6 +122,8 @@ class Adversarial:
       raise UserError(
         f"the loss of adversarial training {self.loss!r} is unknown: choose {lazy.listed(known)}"
       )
+    if self.noise and self.steps > 1:
+      raise UserError("the noise of adversarial training is that of a single step: leave it at 0")
 
   def __call__(self, model, weights, x, y, *, key, step, attack_eps):  # noqa: ANN204
     """See `LocalGradient`."""
@@ -139,6 +146,9 @@ class Adversarial:
 
   def _examples(self, model, weights, x, y, key, step, attack_eps):
     """The adversarial images."""
+    key = keys.fold(key, keys.ATTACK, step)
+    if self.noise:
+      x = random_point(x, self.noise * attack_eps, key)
     return pgd(
       lambda inputs: model.apply(weights, inputs),
       x,
@@ -148,7 +158,7 @@ class Adversarial:
       step_size=tf.minimum(2.5 / self.steps, 1.0) * attack_eps,
       steps=self.steps,
       random_start=self.steps > 1,
-      key=keys.fold(key, keys.ATTACK, step),
+      key=key,
     )
 
   def _gradient(self, model, weights, x, made, y, seed):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fedsafe_tff import keys
-from fedsafe_tff.attacks.pgd import pgd
+from fedsafe_tff.attacks.pgd import pgd, random_point
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import cross_entropy
 from fedsafe_tff.training.gradients import Adversarial, ascended
@@ -35,7 +35,8 @@ def by_hand(loss, at=WEIGHTS):
 
 
 def taken(eps=EPS, **settings):
-  return Adversarial(EPS, 3, **settings)(MODEL, WEIGHTS, X, Y, key=KEY, step=STEP, attack_eps=eps)
+  settings = {"steps": 3} | settings
+  return Adversarial(EPS, **settings)(MODEL, WEIGHTS, X, Y, key=KEY, step=STEP, attack_eps=eps)
 
 
 def close(left, right, atol=1e-6):
@@ -79,6 +80,30 @@ def test_noised_weights_are_those_of_the_examples_and_of_the_gradient():
     lambda w: tf.reduce_mean(cross_entropy(MODEL.apply(w, made), Y)), noised
   )
   close(taken(weight_sigma=0.2)[2], expected)
+
+
+def test_a_noised_single_step_starts_and_ends_outside_of_the_ball():
+  key = keys.fold(KEY, keys.ATTACK, STEP)
+  start = random_point(X, 2 * EPS, key)
+  slope = by_hand_at(start)
+  made = tf.clip_by_value(start + EPS * tf.sign(slope), 0.0, 1.0)
+  found = taken(steps=1, noise=2.0)
+  close([found[0]], [MODEL.apply(WEIGHTS, made)], atol=1e-5)
+  moved = tf.reduce_max(tf.abs(made - X))
+  assert 2.5 * EPS < moved <= 3 * EPS + 1e-6
+  # FGSM is the same without noise: from the image itself.
+  made = tf.clip_by_value(X + EPS * tf.sign(by_hand_at(X)), 0.0, 1.0)
+  close([taken(steps=1)[0]], [MODEL.apply(WEIGHTS, made)], atol=1e-5)
+  with pytest.raises(UserError, match="single step"):
+    Adversarial(steps=2, noise=1.0)
+
+
+def by_hand_at(images):
+  """The gradient of the loss by the images."""
+  with tf.GradientTape() as tape:
+    tape.watch(images)
+    loss = tf.reduce_sum(cross_entropy(MODEL.apply(WEIGHTS, images), Y))
+  return tape.gradient(loss, images)
 
 
 def test_weight_ascent_waits_for_the_whole_perturbation():

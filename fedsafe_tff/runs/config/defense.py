@@ -109,6 +109,14 @@ class DefenseConfig:
   local_attack_steps: int = setting(
     3, "PGD steps in local adversarial training; 1 is FGSM.", low=1, **_LOCAL
   )
+  local_attack_noise: float = setting(
+    0.0,
+    "Where a single step starts: at uniform noise of up to so many perturbation sizes, with which "
+    "the step stays (N-FGSM; de Jorge et al.). 0 is FGSM.",
+    low=0.0,
+    applies=lambda c: c.trains_robustly and c.local_attack_steps == 1,
+    needs="--local_attack_steps=1",
+  )
   local_loss: str = setting(
     "cross_entropy",
     "Loss of local adversarial training: cross_entropy (Madry et al.), trades (Zhang et al.) or "
