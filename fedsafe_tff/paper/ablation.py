@@ -19,8 +19,8 @@ TITLE = "What else decides: settings that the paper leaves open or does not vary
 def cells(request: Request) -> list[Cell]:
   """Every variant of the study with the methods that it concerns.
 
-  A variant that changes nothing, since the preset has it already or since a setting has no effect
-  on what the preset trains, is left out.
+  Beside a preset as it is, a variant that changes nothing is left out: the preset has it already,
+  or a setting has no effect on what it trains.
   """
   found = []
   for task in request.tasks:
@@ -41,8 +41,11 @@ def cells(request: Request) -> list[Cell]:
           )
           for method in variant.methods
         ]
-        found += [cell for cell in made if (cell.method, cell.config) not in first]
-        first = first or [(cell.method, cell.config) for cell in made]
+        # Studies whose first variant has changes of its own vary something else than a preset.
+        if any((cell.method, cell.config) not in first for cell in made):
+          found += made
+        if not variant.changes:
+          first = first or [(cell.method, cell.config) for cell in made]
   return found
 
 

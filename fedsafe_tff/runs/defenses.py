@@ -29,7 +29,7 @@ def gradient(config: Config) -> LocalGradient:
   offered = {
     "attack_eps": ("local_attack_eps", config.local_attack_eps),
     "steps": ("local_attack_steps", config.local_attack_steps),
-    "noise": ("local_attack_noise", config.local_attack_noise),
+    "attack_noise": ("local_attack_noise", config.local_attack_noise),
     "loss": ("local_loss", config.local_loss),
     "beta": ("local_loss_beta", config.local_loss_beta),
     "weight_sigma": ("local_weight_sigma", config.local_weight_sigma),

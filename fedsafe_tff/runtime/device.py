@@ -8,6 +8,7 @@ the small operations of one client don't fill them. Server parts run on the firs
 
 import collections
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -36,13 +37,13 @@ class DeviceRuntime(InProcessRuntime):
 
     Args:
       memory_limit: MiB per GPU; 0 takes memory as it is needed.
-      threads: Threads of TensorFlow, of which this sets none: so many clients run side by side
-        where there is no GPU. 0: as many as there are cores.
+      threads: How many clients run side by side where there is no GPU; 0: as many as TensorFlow
+        has threads for an operation, which this does not set.
       log: Is told which devices are used.
     """
     super().__init__(log)
     self._memory_limit = memory_limit
-    self._threads = threads or len(os.sched_getaffinity(0))
+    self._threads = threads
     self._devices: list[str] = []
     # A device and the thread that runs clients there.
     self._lanes: list[tuple[str, futures.ThreadPoolExecutor]] = []
@@ -66,14 +67,17 @@ class DeviceRuntime(InProcessRuntime):
     self._lanes = []
 
   def _lane_devices(self) -> list[str]:
-    """The devices, on a CPU again and again until every thread has a client."""
-    if gpus.visible():
+    """The devices; of a CPU each again and again until all threads have a client."""
+    if "GPU" in self._devices[0]:
       return self._devices
-    return self._devices * max(1, self._threads // len(self._devices))
+    of_tensorflow = tf.config.threading.get_intra_op_parallelism_threads()
+    lanes = self._threads or of_tensorflow or len(os.sched_getaffinity(0))
+    lanes = max(lanes, len(self._devices))
+    return list(itertools.islice(itertools.cycle(self._devices), lanes))
 
   def _client_results(self, task: ClientTask) -> Iterator[Sequence[Any]]:
     work = self._load(task.part)
-    # A copy of what the server sends on every device, made once.
+    # A copy of what the server sends on every device; two clients that begin at once make it twice.
     copies: dict[str, list[tf.Tensor]] = {}
 
     def run(index: int, device: str) -> list[tf.Tensor]:

@@ -90,10 +90,10 @@ class Adversarial:
   Attributes:
     attack_eps: Perturbation size in pixels of [0, 1].
     steps: PGD steps, from a random start where there is more than one; 1 is FGSM.
-    noise: Where a single step starts: at uniform noise of up to so many perturbation sizes on every
-      pixel, with which the step stays, outside of the ball too (N-FGSM; de Jorge et al.,
-      2202.01181). Steps that start at the image itself teach a network to bend its loss there, and
-      it falls to PGD. 0 is FGSM.
+    attack_noise: Where a single step starts: at uniform noise of up to so many perturbation sizes
+      on every pixel, with which the step stays, outside of the ball too (N-FGSM; de Jorge et al.,
+      2202.01181). Steps that start at the image itself can teach a network to bend its loss there,
+      so that it falls to PGD. 0 is FGSM.
     loss: "cross_entropy" of the examples alone, or a name of `robust_loss.ROBUST_LOSSES`, for which
       clean images enter as well.
     beta: Weight of robustness in such a loss.
@@ -110,7 +110,7 @@ class Adversarial:
 
   attack_eps: float = 0.03
   steps: int = 3
-  noise: float = 0.0
+  attack_noise: float = 0.0
   loss: str = "cross_entropy"
   beta: float = 3.0
   weight_sigma: float = 0.0
@@ -122,7 +122,7 @@ class Adversarial:
       raise UserError(
         f"the loss of adversarial training {self.loss!r} is unknown: choose {lazy.listed(known)}"
       )
-    if self.noise and self.steps > 1:
+    if self.attack_noise and self.steps > 1:
       raise UserError("the noise of adversarial training is that of a single step: leave it at 0")
 
   def __call__(self, model, weights, x, y, *, key, step, attack_eps):  # noqa: ANN204
@@ -147,8 +147,8 @@ class Adversarial:
   def _examples(self, model, weights, x, y, key, step, attack_eps):
     """The adversarial images."""
     key = keys.fold(key, keys.ATTACK, step)
-    if self.noise:
-      x = random_point(x, self.noise * attack_eps, key)
+    if self.attack_noise:
+      x = random_point(x, self.attack_noise * attack_eps, key)
     return pgd(
       lambda inputs: model.apply(weights, inputs),
       x,

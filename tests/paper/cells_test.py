@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 
 import pytest
@@ -90,6 +91,10 @@ def test_every_study_varies_what_it_says(tmp_path, study):
   settings = recipe if departs else {}
   cells = ablation.cells(synthetic.request(tmp_path, "ablation", study=study, settings=settings))
   assert len({c.variant for c in cells}) == len(STUDIES[study][1]) - 2 * departs > 1
+  methods = {v.name: len(v.methods) for v in STUDIES[study][1]}
+  assert collections.Counter(c.variant for c in cells) == {
+    variant: methods[variant] for variant in {c.variant for c in cells}
+  }
   if study == "sigma":  # adaptation without noise stands beside every sigma
     assert len({c.config for c in cells if c.method == "server_adversarial_training"}) == 1
     cells = [c for c in cells if c.method != "server_adversarial_training"]

@@ -55,6 +55,12 @@ def test_where_a_cluster_is_does_not_make_another_run():
   assert {"ray_address", "gpu_memory_limit"} <= set(Config(runtime="native").inapplicable())
 
 
+def test_the_threads_of_a_run_are_the_clients_side_by_side(tmp_path):
+  runtime = runtimes.open_runtime(Config(threads=5), tmp_path / "log")
+  with runtime:
+    assert gpus.visible() or len(runtime._lanes) == 5
+
+
 def test_many_clients_do_not_all_begin_at_once(monkeypatch):
   monkeypatch.setattr(registry.os, "cpu_count", lambda: 16)
   assert [registry.clients_at_once(threads) for threads in (0, 1, 8)] == [32, 4, 16]

@@ -87,7 +87,7 @@ def test_a_noised_single_step_starts_and_ends_outside_of_the_ball():
   start = random_point(X, 2 * EPS, key)
   slope = by_hand_at(start)
   made = tf.clip_by_value(start + EPS * tf.sign(slope), 0.0, 1.0)
-  found = taken(steps=1, noise=2.0)
+  found = taken(steps=1, attack_noise=2.0)
   close([found[0]], [MODEL.apply(WEIGHTS, made)], atol=1e-5)
   moved = tf.reduce_max(tf.abs(made - X))
   assert 2.5 * EPS < moved <= 3 * EPS + 1e-6
@@ -95,7 +95,7 @@ def test_a_noised_single_step_starts_and_ends_outside_of_the_ball():
   made = tf.clip_by_value(X + EPS * tf.sign(by_hand_at(X)), 0.0, 1.0)
   close([taken(steps=1)[0]], [MODEL.apply(WEIGHTS, made)], atol=1e-5)
   with pytest.raises(UserError, match="single step"):
-    Adversarial(steps=2, noise=1.0)
+    Adversarial(steps=2, attack_noise=1.0)
 
 
 def by_hand_at(images):

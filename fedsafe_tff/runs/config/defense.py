@@ -21,6 +21,11 @@ _LOCAL = {
   "applies": lambda c: c.trains_robustly,
   "needs": f"--defense={having('gradient')}",
 }
+# DP-SGD makes examples too, but neither with these losses nor at other weights.
+_LOCAL_STEP = {
+  "applies": lambda c: c.trains_robustly and not c.steps_privately,
+  "needs": _LOCAL["needs"] + ", without --privacy=dp_sgd",
+}
 _NOISY = {
   "applies": lambda c: c.noisy_downlink,
   "needs": f"--defense={having('copies')}",
@@ -114,21 +119,21 @@ class DefenseConfig:
     "Where a single step starts: at uniform noise of up to so many perturbation sizes, with which "
     "the step stays (N-FGSM; de Jorge et al.). 0 is FGSM.",
     low=0.0,
-    applies=lambda c: c.trains_robustly and c.local_attack_steps == 1,
-    needs="--local_attack_steps=1",
+    applies=lambda c: _LOCAL_STEP["applies"](c) and c.local_attack_steps == 1,
+    needs=_LOCAL_STEP["needs"] + ", with --local_attack_steps=1",
   )
   local_loss: str = setting(
     "cross_entropy",
     "Loss of local adversarial training: cross_entropy (Madry et al.), trades (Zhang et al.) or "
     "mart (Wang et al.).",
     choices=LOCAL_LOSSES,
-    **_LOCAL,
+    **_LOCAL_STEP,
   )
   local_loss_beta: float = setting(
     3.0,
     "Weight of its term of robustness.",
     low=0.0,
-    applies=lambda c: c.trains_robustly and c.local_loss != "cross_entropy",
+    applies=lambda c: _LOCAL_STEP["applies"](c) and c.local_loss != "cross_entropy",
     needs="--local_loss=trades or mart",
   )
   local_weight_sigma: float = setting(
@@ -136,14 +141,14 @@ class DefenseConfig:
     "Standard deviation of the noise on the weights at which local adversarial training takes its "
     "gradients, so that the loss is flat around the model.",
     low=0.0,
-    **_LOCAL,
+    **_LOCAL_STEP,
   )
   local_weight_ascent: float = setting(
     0.0,
     "Adversarial weight perturbation (AWP): share of each tensor's norm by which the weights are "
     "moved up the loss before the gradient is taken, after the warm-up.",
     low=0.0,
-    **_LOCAL,
+    **_LOCAL_STEP,
   )
   local_attack_start: float = setting(
     0.0,

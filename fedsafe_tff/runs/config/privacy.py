@@ -77,3 +77,8 @@ class PrivacyConfig:
   def mechanism_asked(self) -> bool:
     """Whether one of `privacy`'s mechanisms is asked for by its name."""
     return self.algorithm == "fedsafe" and self.privacy != "none"
+
+  @property
+  def steps_privately(self) -> bool:
+    """Whether DP-SGD makes the gradient of the clients' local steps."""
+    return self.mechanism_asked and self.privacy == "dp_sgd"

@@ -181,6 +181,18 @@ def test_differences_name_flags_and_both_values():
   assert attack_eps.startswith("--attack_eps: [0.005") and attack_eps.endswith("[0.25] here")
   del there["momentum"]  # written before the flag existed
   assert any(line.startswith("--momentum") for line in here.differences(there))
+  del there["local_attack_noise"]  # as before it: a single step had no noise
+  assert not any("noise" in line for line in here.differences(there))
+
+
+def test_what_shapes_a_robust_step_has_no_effect_on_private_ones():
+  robust = Config(defense="local_adversarial_training", local_loss="trades", local_attack_steps=1)
+  private = dataclasses.replace(robust, privacy="dp_sgd", clip_norm=1.0, noise_multiplier=1.0)
+  names = {"local_loss", "local_loss_beta", "local_attack_noise", "local_weight_ascent"}
+  assert not names & set(robust.inapplicable())
+  assert names <= set(private.inapplicable()) and "local_attack_eps" not in private.inapplicable()
+  assert "without --privacy=dp_sgd" in private.inapplicable()["local_attack_noise"]
+  assert "local_attack_noise" in dataclasses.replace(robust, local_attack_steps=2).inapplicable()
 
 
 def test_exposures_are_the_rounds_unless_given():
