@@ -25,7 +25,7 @@ def cells(request: Request) -> list[Cell]:
   found = []
   for task in request.tasks:
     for seed in request.seeds:
-      first: list[tuple[str, Config]] = []
+      as_it_is: list[tuple[str, Config]] | None = None
       for variant in STUDIES[request.study][1]:
         made = [
           make_cell(
@@ -41,11 +41,12 @@ def cells(request: Request) -> list[Cell]:
           )
           for method in variant.methods
         ]
-        # Studies whose first variant has changes of its own vary something else than a preset.
-        if any((cell.method, cell.config) not in first for cell in made):
-          found += made
-        if not variant.changes:
-          first = first or [(cell.method, cell.config) for cell in made]
+        if as_it_is is None:
+          # A first variant with changes of its own is not the preset: nothing is left out then.
+          as_it_is = [] if variant.changes else [(cell.method, cell.config) for cell in made]
+        elif all((cell.method, cell.config) in as_it_is for cell in made):
+          continue
+        found += made
   return found
 
 
