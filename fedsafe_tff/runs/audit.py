@@ -19,15 +19,16 @@ from fedsafe_tff.data.seeds import generator
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.privacy.audit import canaries, inversion, lira, one_run
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
-from fedsafe_tff.runs import membership, private, run_dir
+from fedsafe_tff.runs import defenses, membership, private, run_dir
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.report import audit_page, privacy_section, render
+from fedsafe_tff.training.gradients import follow, memory_of
 
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
 _PRESUMED_CLIP = 1.0  # of an attacker on a training that clips nothing
-_VERSION = 1  # of what an audit does
+_VERSION = 2  # of what an audit does
 Log = Callable[[str], None]
 
 
@@ -141,9 +142,25 @@ def _gradient(run: LoadedRun) -> tuple[DpSgd, float, float]:
   return plain, min(1.0, config.batch_size / least), _PRESUMED_CLIP
 
 
+def _first_step(run: LoadedRun) -> Callable[..., Sequence[tf.Tensor]]:
+  """(weights, images, labels, key) to the gradient of a client's step, by the run's own rule.
+
+  Training on perturbed images is taken at its whole size, which a warm-up reaches later.
+  """
+  config = run.config
+  gradient = _gradient(run)[0] if config.privacy == "dp_sgd" else defenses.gradient(config)
+  eps = config.local_attack_eps if config.trains_robustly else 0.0
+
+  def step(weights, x, y, key):
+    how = {"key": key, "step": tf.constant(0), "attack_eps": tf.constant(eps)}
+    return follow(gradient, run.model, weights, x, y, memory_of(gradient), **how)[0][2]
+
+  return step
+
+
 def _inversion(run: LoadedRun, effort: Effort) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
   """What the server makes of a client's first step: one image, and a small batch."""
-  gradient, _, _ = _gradient(run)
+  step = _first_step(run)
   key = keys.root(run.config.seed)
   weights = run.model.init(keys.fold(key, keys.INIT))
   images, labels = run.client_images(0)
@@ -159,9 +176,7 @@ def _inversion(run: LoadedRun, effort: Effort) -> tuple[list[dict[str, Any]], li
     other = rng.choice(len(controls), count, replace=False)
     truth, control = images[rows] / np.float32(255), controls[other] / np.float32(255)
     own = keys.fold(key, keys.ATTACK, count)
-    observed = gradient(
-      run.model, weights, tf.constant(truth), tf.constant(labels[rows], tf.int32), key=own, step=0
-    )[2]
+    observed = step(weights, tf.constant(truth), tf.constant(labels[rows], tf.int32), own)
     if sigma:  # on the upload w - rate g, so on g it is sigma / rate
       observed = [
         g + tf.constant(rng.normal(0.0, sigma / run.config.learning_rate, g.shape), g.dtype)

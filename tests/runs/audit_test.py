@@ -6,13 +6,16 @@ import shutil
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from fedsafe_tff.commands import audit, train
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.privacy.audit import inversion
 from fedsafe_tff.runs import audit as audit_lib
 from fedsafe_tff.runs import audits, saved_models
 from fedsafe_tff.runs.audit import Effort, audit_run
 from fedsafe_tff.runs.load import load_run
+from fedsafe_tff.training.gradients import Adversarial
 from tests.runs import tiny
 
 pytestmark = pytest.mark.usefixtures("built_once")
@@ -82,6 +85,32 @@ def test_a_mechanism_without_its_noise_is_refuted(private, monkeypatch):
   monkeypatch.setattr(audit_lib.private, "mechanism", forgetful)
   found = audit_run(private[0], _EFFORT, log=lambda text: None)["one_run"]
   assert found["refuted"] and "REFUTED" in found["sentence"]
+
+
+def test_inversion_sees_the_gradient_that_the_run_follows(tmp_path, monkeypatch):
+  """TRADES at noised weights, not cross-entropy: what a client of this run would upload."""
+  words = {"defense": "local_adversarial_training", "local_loss": "trades", "local_attack_steps": 1}
+  words |= {"local_attack_eps": 0.1, "local_weight_sigma": 0.01}
+  seen, truths = [], []
+  whole = inversion.similarity
+
+  def invert(model, weights, observed, labels, *, key, **how):
+    seen.append((model, weights, observed, labels, key))
+    return inversion.Inversion(np.zeros([len(labels), *model.input_shape], np.float32), 0.0)
+
+  def similarity(made, truth, control):
+    truths.append(truth)
+    return whole(made, truth, control)
+
+  monkeypatch.setattr(inversion, "invert", invert)
+  monkeypatch.setattr(inversion, "similarity", similarity)
+  _audited(tmp_path, **words)
+  rule = Adversarial(attack_eps=0.1, steps=1, loss="trades", weight_sigma=0.01)
+  for (model, weights, observed, labels, key), truth in zip(seen, truths, strict=True):
+    x, y = tf.constant(truth), tf.constant(labels, tf.int32)
+    want = rule(model, weights, x, y, key=key, step=tf.constant(0), attack_eps=0.1)[2]
+    for one, other in zip(observed, want, strict=True):
+      np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
 def test_bad_arguments_are_one_line(plain, tmp_path):
