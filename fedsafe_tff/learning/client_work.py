@@ -26,6 +26,7 @@ def build_client_work(
   clients: Clients = Batches(),
   gradient: LocalGradient = Plain(),
   gradient_clip: float = 0.0,
+  weight_decay: float = 0.0,
   upload: Upload = Upload(),
   learning_rate_fn: Schedule | None = None,
   attack_eps_fn: Schedule | None = None,
@@ -46,6 +47,7 @@ def build_client_work(
     clients: The form of the clients' arguments.
     gradient: What the local steps follow.
     gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
+    weight_decay: Share of a kernel that is added to its gradient after that.
     upload: Clipping and noise of what goes up.
     learning_rate_fn: Schedule of the local learning rate; None leaves the optimizer's.
     attack_eps_fn: Schedule of the perturbation size in local adversarial training; None leaves the
@@ -124,6 +126,7 @@ def build_client_work(
       hparams=state["hparams"]["optimizer"],
       gradient=gradient,
       gradient_clip=gradient_clip,
+      weight_decay=weight_decay,
       attack_eps=state["hparams"]["attack_eps"],
       noise_key=noise,
     )

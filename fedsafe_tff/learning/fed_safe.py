@@ -65,6 +65,7 @@ def build_fed_safe(
   clients: Clients = Batches(),
   gradient: LocalGradient = Plain(),
   gradient_clip: float = 0.0,
+  weight_decay: float = 0.0,
   client_learning_rate_fn: Schedule | None = None,
   attack_eps_fn: Schedule | None = None,
   upload: Upload = Upload(),
@@ -93,6 +94,7 @@ def build_fed_safe(
     gradient: What local steps follow: `Plain` (Eq. 1), `Adversarial` (Eq. 5) or a private one,
       `privacy.dp_sgd.gradient.DpSgd`.
     gradient_clip: L2 norm to which the gradient of every local step is scaled down; 0 leaves it.
+    weight_decay: Share of a kernel that is added to its gradient after that, in local steps.
     client_learning_rate_fn: Schedule of the local rate by round; None leaves the optimizer's.
     attack_eps_fn: Schedule of the perturbation size of local adversarial training.
     upload: Clipping and noise of what goes up (Eq. 2, 3).
@@ -123,6 +125,7 @@ def build_fed_safe(
     client_optimizer=client_optimizer,
     gradient=None if gradient == Plain() else gradient,
     gradient_clip=gradient_clip or None,
+    weight_decay=weight_decay or None,
     client_learning_rate_fn=client_learning_rate_fn,
     attack_eps_fn=attack_eps_fn,
     leave_out_not_finite=leave_out_not_finite or None,
@@ -165,6 +168,7 @@ def build_fed_safe(
       clients=clients,
       gradient=gradient,
       gradient_clip=gradient_clip,
+      weight_decay=weight_decay,
       upload=upload,
       learning_rate_fn=client_learning_rate_fn,
       attack_eps_fn=attack_eps_fn,

@@ -59,7 +59,10 @@ def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **se
     )
     # The narrow network dies in its first steps without clipping, whatever trains it.
     clip = config.gradient_clip or 1.0
-    trained = local.train(model, weights, feed, key, optimizer, gradient_clip=clip, **settings)
+    trained = local.train(
+      model, weights, feed, key, optimizer,
+      gradient_clip=clip, weight_decay=config.weight_decay, **settings,
+    )  # fmt: skip
     return trained.weights
 
   def make(client: int, weights: Weights, key: tf.Tensor) -> Weights:

@@ -240,6 +240,7 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     clients=_shards(config, prepared),
     gradient=gradient,
     gradient_clip=config.gradient_clip,
+    weight_decay=config.weight_decay,
     client_learning_rate_fn=_by_round(learning_rate, config),
     attack_eps_fn=attack_eps_fn,
     upload=Upload(config.upload, noise.upload_clip, noise.uplink_sigma),

@@ -8,7 +8,7 @@ import tensorflow as tf
 from fedsafe_tff.models.functional import FunctionalModel, Weights
 from fedsafe_tff.training.feeds import BatchFeed, ImageFeed
 from fedsafe_tff.training.gradients import LocalGradient, Plain, follow, memory_of
-from fedsafe_tff.training.steps import clip_by_norm
+from fedsafe_tff.training.steps import clip_by_norm, decayed
 from fedsafe_tff.training.upload import Upload
 
 # Columns of the metrics vector that a client reports, in this order.
@@ -61,6 +61,7 @@ def train(
   hparams: Any = None,
   gradient: LocalGradient = Plain(),
   gradient_clip: float = 0.0,
+  weight_decay: float = 0.0,
   attack_eps: tf.Tensor | float = 0.0,
 ) -> Trained:
   """Local training (Eq. 1); on adversarial images where `gradient` makes them (Eq. 5).
@@ -74,6 +75,7 @@ def train(
     hparams: Its hyperparameters; None leaves them as it was built.
     gradient: What the steps follow.
     gradient_clip: L2 norm to which the gradient of every step is scaled down; 0 leaves it.
+    weight_decay: Share of a kernel that is added to its gradient after that, see `steps.decayed`.
     attack_eps: Perturbation in pixels of [0, 1].
   """
   weights = tuple(tf.convert_to_tensor(w) for w in weights)
@@ -88,6 +90,7 @@ def train(
       gradient, model, weights, x, y, memory, key=key, step=number, attack_eps=attack_eps
     )
     gradients, _ = clip_by_norm(gradients, gradient_clip)
+    gradients = decayed(weights, gradients, weight_decay)
     state, weights = optimizer.next(state, weights, gradients)
     hits = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), y), tf.float32)
     loss_sum += counts * tf.reduce_sum(losses)

@@ -73,6 +73,22 @@ def clip_by_norm(tensors: Sequence[tf.Tensor], clip_norm: float) -> tuple[Weight
   return tuple(t * scale for t in tensors), norm
 
 
+def decayed(
+  weights: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], weight_decay: float
+) -> Weights:
+  """Gradients with that of `weight_decay` / 2 times the squared norm of all matrices and kernels.
+
+  Biases, and the scales and offsets of a normalization, which have one dimension, are left out:
+  there are few, and pulling them to zero changes what the network can say, not how steep it is.
+  """
+  if not weight_decay:
+    return tuple(gradients)
+  return tuple(
+    g + weight_decay * w if len(w.shape) > 1 else g
+    for w, g in zip(weights, gradients, strict=True)
+  )
+
+
 def gaussian_noise(tensors: Sequence[tf.Tensor], sigma: float, key: tf.Tensor) -> Weights:
   """Independent N(0, sigma^2) for every coordinate of `tensors`, keyed per tensor."""
   return tuple(

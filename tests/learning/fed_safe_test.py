@@ -247,6 +247,8 @@ def test_two_clients_of_one_identifier_end_the_round(runtime, shard_store):
     ({"client_work": STAGE}, UserError, "client_optimizer has no effect beside a client_work"),
     ({"client_work": STAGE, "client_optimizer": None, "gradient_clip": 1.0}, UserError,
      "gradient_clip has no effect"),
+    ({"client_work": STAGE, "client_optimizer": None, "weight_decay": 0.1}, UserError,
+     "weight_decay has no effect"),
     ({"client_work": STAGE, "client_optimizer": None, "upload": Upload("weights", sigma=0.1)},
      UserError, "upload has no effect"),
     ({"finalizer": STAGE, "server_optimizer": SGD(1.0)}, UserError, "server_optimizer has no eff"),

@@ -78,6 +78,7 @@ def test_other_flags_reach_their_places(built):
   assert plain.copies is None and not plain.copies_in_rounds
   assert not hasattr(plain, "adaptation") and not hasattr(plain, "adaptation_data")
   assert built(seed=5).seed == 5 and built(gradient_clip=2.0).gradient_clip == 2.0
+  assert plain.weight_decay == 0 and built(weight_decay=0.25).weight_decay == 0.25
   assert built(augment="flip,rotate").clients.augment == ("flip", "rotate")
   optimizer = built(learning_rate=0.25, momentum=0.5).client_optimizer
   hparams = optimizer.get_hparams(optimizer.initialize(tf.TensorSpec([])))

@@ -167,3 +167,19 @@ def test_the_gradient_of_every_step_is_scaled_down():
     return np.sqrt(sum(((a - b).numpy() ** 2).sum() for a, b in zip(made, WEIGHTS)))
 
   assert moved(0.0) > 0.05 and moved(0.01) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_weight_decay_pulls_kernels_alone_and_after_the_clip():
+  """A step with it is a step without, less rate times decay times the kernels themselves."""
+
+  def moved(**how):
+    return local.train(
+      MODEL, WEIGHTS, feed(1, batch_size=20), keys.root(2), SGD(0.5), gradient_clip=0.01, **how
+    ).weights
+
+  kernels = [len(w.shape) > 1 for w in WEIGHTS]
+  assert any(kernels) and not all(kernels)
+  for plain, pulled, before, kernel in zip(moved(), moved(weight_decay=0.2), WEIGHTS, kernels):
+    want = plain - 0.5 * 0.2 * before if kernel else plain
+    np.testing.assert_allclose(pulled, want, rtol=1e-5, atol=1e-7)
+    assert not kernel or np.abs(pulled - plain).max() > 1e-3

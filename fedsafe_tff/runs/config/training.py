@@ -50,6 +50,13 @@ class TrainingConfig:
     low=0.0,
     **_OURS,
   )
+  weight_decay: float = setting(
+    0.0,
+    "Share of each kernel that is added to its gradient in local steps. It keeps training on "
+    "perturbed images from learning them by heart (docs/recipe.md).",
+    low=0.0,
+    **_OURS,
+  )
   prox_mu: float = setting(
     0.01,
     "Strength of FedProx's proximal term.",
