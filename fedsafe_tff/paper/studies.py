@@ -105,6 +105,11 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
         ("FGSM", {"local_attack_steps": 1}),
         ("2 steps", {"local_attack_steps": 2}),
         ("7 steps", {"local_attack_steps": 7}),
+        *((f"a start {where}", {"local_attack_noise": noise}) for where, noise in (
+          ("at the image", 0.0), ("at noise", 1.0)
+        )),
+        ("no weight decay", {"weight_decay": 0.0}),
+        *((f"weight decay {decay:g}", {"weight_decay": decay}) for decay in (0.001, 0.003, 0.01)),
         ("gn_cnn", {"model": "gn_cnn"}),
         ("gn_silu_cnn", {"model": "gn_silu_cnn"}),
         ("the paper's network", {"model": "cnn"}),
