@@ -37,7 +37,9 @@ class Variant:
 _SMALL = {"min_client_images": 5}
 # At the presets' rates a network that has no clipping of gradients dies in the first round.
 _RATE = {"learning_rate": 0.01}
-_CONSTANT = {**_RATE, "learning_rate_schedule": "constant", "gradient_clip": 0.0}
+_CONSTANT = {
+  **_RATE, "learning_rate_schedule": "constant", "gradient_clip": 0.0, "weight_decay": 0.0
+}  # fmt: skip
 
 STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   "split": (
@@ -102,12 +104,10 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
         ("AWP 0.005", {"local_weight_ascent": 0.005}),
         ("noised weights 0.01", {"local_weight_sigma": 0.01}),
         ("no warm-up", {"local_attack_warmup": 0.0}),
-        ("FGSM", {"local_attack_steps": 1}),
+        ("FGSM", {"local_attack_steps": 1, "local_attack_noise": 0.0}),
+        ("N-FGSM", {"local_attack_steps": 1, "local_attack_noise": 1.0}),
         ("2 steps", {"local_attack_steps": 2}),
         ("7 steps", {"local_attack_steps": 7}),
-        *((f"a start {where}", {"local_attack_noise": noise}) for where, noise in (
-          ("at the image", 0.0), ("at noise", 1.0)
-        )),
         ("no weight decay", {"weight_decay": 0.0}),
         *((f"weight decay {decay:g}", {"weight_decay": decay}) for decay in (0.001, 0.003, 0.01)),
         ("gn_cnn", {"model": "gn_cnn"}),
@@ -152,7 +152,8 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   "dp_fed_avg": (
     "TFF's DP-FedAvg (central noise on clipped updates) beside the paper's noise at the clients, "
     "both without a defence and with the settings that both have: a constant rate (0.01), no "
-    "clipping of gradients. The noise multiplier is that over the clipping norm 1.",
+    "clipping of gradients, no weight decay. The noise multiplier is that over the clipping norm "
+    "1.",
     (
       Variant("no DP", _CONSTANT, ("none",), dp=False),
       Variant("clients' noise", _CONSTANT, ("none",), dp=True),

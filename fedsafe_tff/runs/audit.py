@@ -19,11 +19,12 @@ from fedsafe_tff.data.seeds import generator
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.privacy.audit import canaries, inversion, lira, one_run
 from fedsafe_tff.privacy.dp_sgd.gradient import DpSgd
-from fedsafe_tff.runs import defenses, membership, private, run_dir
+from fedsafe_tff.runs import defenses, membership, private, run_dir, schedule
 from fedsafe_tff.runs.load import LoadedRun, load_run
 from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.runs.report import audit_page, privacy_section, render
 from fedsafe_tff.training.gradients import follow, memory_of
+from fedsafe_tff.training.steps import clip_by_norm
 
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
@@ -123,7 +124,10 @@ def _mechanism(run: LoadedRun):
 
 
 def _gradient(run: LoadedRun) -> tuple[DpSgd, float, float]:
-  """The run's local gradient, its sampling rate, and the norm that an attacker presumes."""
+  """What the one-run audit follows, its sampling rate, and the norm that an attacker presumes.
+
+  Without DP-SGD it is cross-entropy on images or their PGD examples, whatever the run's loss is.
+  """
   mechanism = _mechanism(run)
   if mechanism is not None:
     # A norm that adapts begins at this one: what the watched steps show is shown of it as well.
@@ -143,17 +147,19 @@ def _gradient(run: LoadedRun) -> tuple[DpSgd, float, float]:
 
 
 def _first_step(run: LoadedRun) -> Callable[..., Sequence[tf.Tensor]]:
-  """(weights, images, labels, key) to the gradient of a client's step, by the run's own rule.
+  """(weights, images, labels, key) to the gradient of a run's first step, as its clients take it.
 
-  Training on perturbed images is taken at its whole size, which a warm-up reaches later.
+  Its loss, perturbation size and clipping are those of the first round. Weight decay is left out:
+  the server knows the weights and takes it off.
   """
   config = run.config
   gradient = _gradient(run)[0] if config.privacy == "dp_sgd" else defenses.gradient(config)
-  eps = config.local_attack_eps if config.trains_robustly else 0.0
+  eps = schedule.local_attack_eps(config, 0)
 
   def step(weights, x, y, key):
-    how = {"key": key, "step": tf.constant(0), "attack_eps": tf.constant(eps)}
-    return follow(gradient, run.model, weights, x, y, memory_of(gradient), **how)[0][2]
+    how = {"key": key, "step": tf.constant(0), "attack_eps": tf.constant(eps, tf.float32)}
+    made = follow(gradient, run.model, weights, x, y, memory_of(gradient), **how)[0][2]
+    return clip_by_norm(made, config.gradient_clip)[0]
 
   return step
 
@@ -212,7 +218,7 @@ def _linear(shape: tuple[int, int, int], classes: int, scale: float) -> Function
 
 
 def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
-  """A client's training by the run's gradient, with canaries, watched step by step.
+  """A client's training, with canaries, watched step by step; by the run's gradient if private.
 
   A guarantee holds for any model. In the run's own, convolutions share their weights among pixels,
   which hides canaries from the attacker, not from the guarantee: so a linear one is trained.

@@ -36,5 +36,9 @@ def build(
   idle = [flag for name, (flag, _) in offered.items() if name not in taken]
   if lost := sorted(set(idle) & changed(config)):
     named = getattr(config, asked_by)
-    raise UserError(f"--{lost[0]} has no effect: --{asked_by}={named} does not take it")
+    default = {f.name: f.default for f in dataclasses.fields(config)}[lost[0]]
+    raise UserError(
+      f"--{lost[0]} has no effect: --{asked_by}={named} does not take it. Where a preset has it, "
+      f"give --{lost[0]}={default}"
+    )
   return lazy.loaded(member)(**taken)

@@ -78,8 +78,9 @@ def decayed(
 ) -> Weights:
   """Gradients with that of `weight_decay` / 2 times the squared norm of all matrices and kernels.
 
-  Biases, and the scales and offsets of a normalization, which have one dimension, are left out:
-  there are few, and pulling them to zero changes what the network can say, not how steep it is.
+  Tensors of one dimension are left out, as biases and the scales and offsets of a normalization
+  are. Kernels before a normalization keep a length of their own then, at which steps of a given
+  rate turn them further: decay acts as a rate that does not die down (van Laarhoven, 1706.05350).
   """
   if not weight_decay:
     return tuple(gradients)

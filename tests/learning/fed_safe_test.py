@@ -103,7 +103,7 @@ def test_on_shards_it_is_tffs_fed_avg_with_dropout_and_augmentation(runtime, sha
 
 def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
   upload = Upload("weights", clip_norm=1.0, sigma=0.01)
-  process = build(shard_store, upload=upload)
+  process = build(shard_store, upload=upload, weight_decay=0.1)
   before = runtime.call(process.initialize)
   after, _ = runtime.call(process.next, before, IDS)
   uploads = []
@@ -114,7 +114,7 @@ def test_a_round_is_equation_4_of_the_clients_work(runtime, shard_store):
     noise_key = keys.fold(before.client_work["noise_key"], 0, client)
     uploads.append(
       local_update(
-        MODEL, weights(before), feed, key, SGD(0.05), upload, noise_key=noise_key
+        MODEL, weights(before), feed, key, SGD(0.05), upload, noise_key=noise_key, weight_decay=0.1
       )[0]
     )
   shares = np.array(small.SIZES) / sum(small.SIZES)

@@ -52,8 +52,8 @@ class TrainingConfig:
   )
   weight_decay: float = setting(
     0.0,
-    "Share of each kernel that is added to its gradient in local steps. It keeps training on "
-    "perturbed images from learning them by heart (docs/recipe.md).",
+    "Share of each kernel that is added to its gradient in local steps (docs/recipe.md says what "
+    "it is worth).",
     low=0.0,
     **_OURS,
   )

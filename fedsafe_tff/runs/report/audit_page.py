@@ -38,7 +38,8 @@ def text_of(found: Mapping[str, Any]) -> str:
     + render.markdown(["images", "SSIM", "another", "PSNR (dB)", "correlation"], inverted),
     "## A lower bound of epsilon from canaries\n\n"
     + bound["sentence"]
-    + f"\n\nOf a linear model, trained by the run's gradient and sampling: the easiest for the "
+    + "\n\nOf a linear model, trained with the run's sampling by its private gradient, or where it "
+    "has none by cross-entropy (on PGD examples if the run trains on such): the easiest for the "
     f"attacker, who sees every released gradient of {bound['watched_steps']} of a client's "
     f"{bound['steps']} steps."
     + ("" if bound["stated_epsilon"] is not None else " The run states no epsilon of local steps.")

@@ -1,0 +1,31 @@
+"""What an attacker trains with his own images follows the run's settings."""
+
+import types
+
+import numpy as np
+import tensorflow as tf
+
+from fedsafe_tff import keys
+from fedsafe_tff.runs import alone
+from fedsafe_tff.runs.config import Config
+from tests import small
+
+MODEL = small.model(dropout=0.0)
+PREPARED = types.SimpleNamespace(
+  model=MODEL, store=types.SimpleNamespace(directory="shards", image_shape=(8, 8, 1))
+)
+
+
+def test_an_update_decays_weights_as_the_run_does(monkeypatch):
+  images, labels = small.images(6, 0)
+  own = tf.constant(images), tf.constant(labels, tf.int32)
+  monkeypatch.setattr(alone, "read_client", lambda directory, client, shape: own)
+  before = MODEL.init(keys.root(1))
+
+  def updated(**changed):  # of one batch, at half the rate
+    config = Config(defense="none", batch_size=6, local_epochs=1, learning_rate=0.5, **changed)
+    return alone.local_update(config, PREPARED)(0, before, keys.root(2))
+
+  for plain, decayed, start in zip(updated(), updated(weight_decay=0.2), before, strict=True):
+    pulled = 0.25 * 0.2 * start if len(start.shape) > 1 else 0.0
+    np.testing.assert_allclose(decayed, plain - pulled, rtol=1e-5, atol=1e-6)
