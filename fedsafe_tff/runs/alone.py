@@ -1,6 +1,8 @@
 """What a client makes in this process with its own images alone: for attackers, and for use."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +17,17 @@ from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.training import feeds, local
 
 Weights = Sequence[tf.Tensor | np.ndarray]
+_SETTINGS = (
+  "defense", "rounds", "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay",
+  "augment",
+)  # fmt: skip
 _MOST_EPOCHS = 24
+
+
+def settings(config: Config) -> list[Any]:
+  """What decides the trainings of this module beside the models and images they begin with."""
+  names = [f.name for f in dataclasses.fields(config) if f.name.startswith("local_")]
+  return [getattr(config, name) for name in (*_SETTINGS, *names)]
 
 
 def local_update(

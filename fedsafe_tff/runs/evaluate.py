@@ -15,8 +15,8 @@ from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
+from fedsafe_tff.runs import alone, strata, targets, trials
 from fedsafe_tff.runs import run_dir as run_dir_lib
-from fedsafe_tff.runs import strata, targets, trials
 from fedsafe_tff.runs.attackers import Attackers, evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
@@ -206,6 +206,7 @@ def kept_results(
     history=[digest(model).hex() for model in history],
     data=prepared.inputs.identity,
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
+    alone=alone.settings(config),
     **({"rounds": len(rounds)} if rounds else {}),
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )

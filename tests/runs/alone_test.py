@@ -1,5 +1,6 @@
 """What an attacker trains with his own images follows the run's settings."""
 
+import json
 import types
 
 import numpy as np
@@ -29,3 +30,12 @@ def test_an_update_decays_weights_as_the_run_does(monkeypatch):
   for plain, decayed, start in zip(updated(), updated(weight_decay=0.2), before, strict=True):
     pulled = 0.25 * 0.2 * start if len(start.shape) > 1 else 0.0
     np.testing.assert_allclose(decayed, plain - pulled, rtol=1e-5, atol=1e-6)
+
+
+def test_what_decides_these_trainings_is_told_apart():
+  """Results that are kept image by image are those of one value of each."""
+  plain = alone.settings(Config())
+  for changed in ({"weight_decay": 0.1}, {"learning_rate": 0.5}, {"local_epochs": 3}):
+    assert alone.settings(Config(**changed)) != plain
+  assert alone.settings(Config(seed=1, evaluation="strong")) == plain
+  assert json.loads(json.dumps(plain)) == plain
