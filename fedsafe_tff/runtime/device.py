@@ -21,6 +21,8 @@ from fedsafe_tff.runtime.in_process import ClientTask, InProcessRuntime, failure
 
 # Clients per lane that run, wait to run or wait to be added up.
 _PER_LANE = 2
+# Clients side by side on a CPU: each holds the activations of a batch, and they share all threads.
+_MOST_LANES = 8
 
 
 class DeviceRuntime(InProcessRuntime):
@@ -38,7 +40,8 @@ class DeviceRuntime(InProcessRuntime):
     Args:
       memory_limit: MiB per GPU; 0 takes memory as it is needed.
       threads: How many clients run side by side where there is no GPU; 0: as many as TensorFlow
-        has threads for an operation, which this does not set.
+        has threads for an operation, which this does not set. Not more than eight: memory grows
+        with them.
       log: Is told which devices are used.
     """
     super().__init__(log)
@@ -67,12 +70,12 @@ class DeviceRuntime(InProcessRuntime):
     self._lanes = []
 
   def _lane_devices(self) -> list[str]:
-    """The devices; of a CPU each again and again until all threads have a client."""
+    """The devices; of a CPU each again and again until all threads, or enough, have a client."""
     if "GPU" in self._devices[0]:
       return self._devices
     of_tensorflow = tf.config.threading.get_intra_op_parallelism_threads()
     lanes = self._threads or of_tensorflow or len(os.sched_getaffinity(0))
-    lanes = max(lanes, len(self._devices))
+    lanes = max(min(lanes, _MOST_LANES), len(self._devices))
     return list(itertools.islice(itertools.cycle(self._devices), lanes))
 
   def _client_results(self, task: ClientTask) -> Iterator[Sequence[Any]]:

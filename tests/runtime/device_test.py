@@ -238,6 +238,18 @@ def _most_at_once(monkeypatch, seconds=0.0):
   return lambda: most
 
 
+@pytest.mark.skipif(gpus.visible(), reason="a GPU has one client at a time")
+def test_many_threads_do_not_hold_the_memory_of_as_many_clients(monkeypatch):
+  @tff.federated_computation(_AT_CLIENTS)
+  def total(clients):
+    return tff.federated_sum(clients)
+
+  most = _most_at_once(monkeypatch, seconds=0.02)
+  with DeviceRuntime(threads=64) as runtime:
+    assert runtime.call(total, list(range(80))) == 3160
+    assert 2 < most() <= max(8, len(runtime.devices))
+
+
 def test_few_results_wait_at_a_time(monkeypatch):
   @tff.federated_computation(_AT_CLIENTS)
   def total(clients):

@@ -27,8 +27,8 @@ class RunConfig:
   run_dir: str = setting("", "Run folder; by default a new one under runs/.")
   threads: int = setting(
     0,
-    "Threads of TensorFlow, and clients that --runtime=device trains side by side on a CPU; 0: all "
-    "cores. The last bits of a result depend on it.",
+    "Threads of TensorFlow, and clients that --runtime=device trains side by side on a CPU, eight "
+    "at most; 0: all cores. The last bits of a result depend on it.",
     low=0,
   )
   keep_checkpoints: int = setting(3, "How many of the newest checkpoints are kept.", low=1)
