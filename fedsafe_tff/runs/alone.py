@@ -24,7 +24,7 @@ _SETTINGS = (
 _MOST_EPOCHS = 24
 
 
-def settings(config: Config) -> list[Any]:
+def decided_by(config: Config) -> list[Any]:
   """What decides the trainings of this module beside the models and images they begin with."""
   names = [f.name for f in dataclasses.fields(config) if f.name.startswith("local_")]
   return [getattr(config, name) for name in (*_SETTINGS, *names)]

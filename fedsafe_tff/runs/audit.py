@@ -154,7 +154,9 @@ def _first_step(run: LoadedRun) -> Callable[..., Sequence[tf.Tensor]]:
   """
   config = run.config
   gradient = _gradient(run)[0] if config.privacy == "dp_sgd" else defenses.gradient(config)
-  eps = schedule.local_attack_eps(config, 0)
+  eps = getattr(gradient, "attack_eps", 0.0)  # a user's own gradient follows no schedule
+  if config.trains_robustly:
+    eps = schedule.local_attack_eps(config, 0)
 
   def step(weights, x, y, key):
     how = {"key": key, "step": tf.constant(0), "attack_eps": tf.constant(eps, tf.float32)}

@@ -206,7 +206,7 @@ def kept_results(
     history=[digest(model).hex() for model in history],
     data=prepared.inputs.identity,
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
-    alone=alone.settings(config),
+    alone=alone.decided_by(config),
     **({"rounds": len(rounds)} if rounds else {}),
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )

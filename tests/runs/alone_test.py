@@ -34,8 +34,8 @@ def test_an_update_decays_weights_as_the_run_does(monkeypatch):
 
 def test_what_decides_these_trainings_is_told_apart():
   """Results that are kept image by image are those of one value of each."""
-  plain = alone.settings(Config())
+  plain = alone.decided_by(Config())
   for changed in ({"weight_decay": 0.1}, {"learning_rate": 0.5}, {"local_epochs": 3}):
-    assert alone.settings(Config(**changed)) != plain
-  assert alone.settings(Config(seed=1, evaluation="strong")) == plain
+    assert alone.decided_by(Config(**changed)) != plain
+  assert alone.decided_by(Config(seed=1, evaluation="strong")) == plain
   assert json.loads(json.dumps(plain)) == plain

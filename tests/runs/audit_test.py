@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import types
 
 import numpy as np
 import PIL.Image
@@ -14,6 +15,7 @@ from fedsafe_tff.privacy.audit import inversion
 from fedsafe_tff.runs import audit as audit_lib
 from fedsafe_tff.runs import audits, saved_models
 from fedsafe_tff.runs.audit import Effort, audit_run
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training.gradients import Adversarial
 from tests.runs import tiny
@@ -114,6 +116,22 @@ def test_inversion_sees_the_step_that_a_client_takes_first(tmp_path, monkeypatch
     assert norm > 0.01
     for one, other in zip(observed, want, strict=True):
       np.testing.assert_allclose(one, 0.01 * other / norm, rtol=1e-4, atol=1e-7)
+
+
+def test_a_gradient_that_follows_no_schedule_is_seen_at_its_own_size(monkeypatch):
+  sizes = []
+
+  class Own:
+    attack_eps = 0.25
+
+    def __call__(self, model, weights, x, y, *, key, step, attack_eps):
+      sizes.append(float(attack_eps))
+      return None, None, (tf.ones([2]),)
+
+  monkeypatch.setattr(audit_lib.defenses, "gradient", lambda config: Own())
+  run = types.SimpleNamespace(config=Config(defense="none"), model=None)
+  audit_lib._first_step(run)([], None, None, None)
+  assert sizes == [0.25]
 
 
 def test_bad_arguments_are_one_line(plain, tmp_path):
