@@ -10,13 +10,11 @@ from typing import Any
 
 import grpc
 import tensorflow_federated as tff
-from tensorflow_federated.proto.v0 import executor_pb2_grpc
 from tensorflow_federated.python.core.backends.native import compiler
 from tensorflow_federated.python.core.environments.tensorflow_frontend import (
   tensorflow_computation,
 )
 from tensorflow_federated.python.core.impl.executor_stacks import python_executor_stacks
-from tensorflow_federated.python.core.impl.executors import executors_errors
 from tensorflow_federated.python.core.impl.types import placements
 
 from fedsafe_tff.errors import UserError
@@ -24,6 +22,7 @@ from fedsafe_tff.runtime import context as context_lib
 from fedsafe_tff.runtime.failures import ComputationFailed, advice
 from fedsafe_tff.runtime.silence import SILENT_SECONDS, Silence
 from fedsafe_tff.runtime.worker import Worker
+from fedsafe_tff.runtime.worker_stub import WorkerStub
 
 _MAX_MESSAGE = 2_000_000_000
 _CHANNEL_OPTIONS = [
@@ -48,48 +47,6 @@ def _compile(computation: tff.Computation) -> tff.Computation:
 
 class WorkerDied(UserError, RuntimeError):
   """The worker died or hung more often than it may; its exit and its log are named."""
-
-
-class _Stub(tff.framework.RemoteExecutorGrpcStub):
-  """A stub whose errors end the call.
-
-  TFF repeats UNAVAILABLE and FAILED_PRECONDITION for ever and without a word; the first is a dead
-  worker, the second may be an operation that never succeeds.
-  """
-
-  def __init__(self, channel: grpc.Channel):
-    # Not TFF's own __init__: its subscription to the channel's state polls on in a thread, which
-    # prints a traceback when the channel is closed.
-    self._channel = channel
-    self._stub = executor_pb2_grpc.ExecutorGroupStub(channel)
-    for name in ("get_executor", "create_value", "create_struct", "create_call"):
-      setattr(self, name, _once(getattr(self, name)))
-    for name in ("create_selection", "compute", "dispose", "dispose_executor"):
-      setattr(self, name, _once(getattr(self, name)))
-
-
-class _RpcFailed(grpc.RpcError):
-  """A gRPC error that TFF does not repeat."""
-
-  def __init__(self, error: grpc.Call):
-    super().__init__(error.details())
-    self._error = error
-
-  def code(self) -> grpc.StatusCode:
-    return self._error.code()
-
-  def details(self) -> str:
-    return self._error.details()
-
-
-def _once(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
-  def request(message):
-    try:
-      return method(message)
-    except executors_errors.RetryableGRPCError as error:
-      raise _RpcFailed(error) from None
-
-  return request
 
 
 class _Context(context_lib.OwnContext, tff.framework.SyncExecutionContext):
@@ -191,7 +148,7 @@ class NativeRuntime:
 
   @staticmethod
   def _executor_factory(worker: Worker, channel: grpc.Channel):
-    stub = _Stub(channel)
+    stub = WorkerStub(channel)
 
     def executor_for(cardinalities):
       if not worker.alive():
