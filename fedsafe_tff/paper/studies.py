@@ -85,10 +85,11 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
   ),
   "examples": (
     "The server's adversarial examples: made once, with the aggregated model, as in Algorithm 1; "
-    "or anew with the current weights before every epoch, as in adversarial training elsewhere.",
+    "anew with the current weights before every epoch, as in adversarial training elsewhere; or "
+    "collected until the attack finds no new one, as in the paper's proof.",
     tuple(
       Variant(name.replace("_", " "), {"adaptation_examples": name}, DEFENDED)
-      for name in ("once", "each_epoch")
+      for name in ("once", "each_epoch", "iterated")
     ),
   ),
   "local_training": (
