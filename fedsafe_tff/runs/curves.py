@@ -69,7 +69,9 @@ class Grid:
     return tuple(sorted({max(1, self.queries // share) for share in shares}))
 
 
-def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: str) -> list[Point]:
+def curves_of_run(
+  folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: str
+) -> tuple[list[Point], float]:
   """Makes all points and draws them.
 
   Args:
@@ -80,7 +82,8 @@ def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: 
 
   Returns:
     The points: `curve` (sigma, colluders, rounds or queries), `x`, `eps`, `attacker`, rates as in
-    `AttackResult.summary`, and `clean_accuracy` of the copies on all evaluation images.
+    `AttackResult.summary`, and `clean_accuracy` of the copies on all evaluation images. Beside
+    them the sigma of all curves but the first.
 
   Raises:
     UserError: It is no run folder, has no models, or its images have changed.
@@ -109,7 +112,7 @@ def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: 
       log("; ".join(_line(point) for point in made[-len(grid.eps) :]))
     render.write_csv(out / "curves.csv", points, summed=True)
     curve_plots.write(out / "curves.png", points, sigma)
-  return points
+  return points, sigma
 
 
 def _line(point: Point) -> str:

@@ -21,7 +21,8 @@ def write(path: pathlib.Path, points: Sequence[Mapping[str, Any]], sigma: float)
 
   Args:
     path: The PNG.
-    points: As `runs.curves` makes them.
+    points: As `runs.curves` makes them; with `asr_self_low`, `asr_self_high` and their like, as
+      `runs.curves_of_seeds` has them, a band is drawn from the one to the other.
     sigma: Of the noise in all panels but the first.
   """
   figure = style.new_figure(11.0, 7.6)
@@ -34,11 +35,16 @@ def write(path: pathlib.Path, points: Sequence[Mapping[str, Any]], sigma: float)
       for mark, attacker in zip(_MARKS, attackers):
         of = [p for p in here if p["eps"] == eps and p["attacker"] == attacker]
         for side, line in (("self", "-"), ("avg", "--")):
-          shown = [(p["x"], p[f"asr_{side}"]) for p in of if p[f"asr_{side}"] is not None]
           if curve == "queries" and side == "self":
             continue  # a black box has no copy of its own to attack
-          axis.plot(*zip(*shown), line, color=color, marker=mark, markersize=4, linewidth=1.4,
-                    label=f"{attacker}, {side}, eps {eps:g}")  # fmt: skip
+          name = f"asr_{side}"
+          shown = [p for p in of if p[name] is not None]
+          xs = [p["x"] for p in shown]
+          axis.plot(xs, [p[name] for p in shown], line, color=color, marker=mark, markersize=4,
+                    linewidth=1.4, label=f"{attacker}, {side}, eps {eps:g}")  # fmt: skip
+          if shown and f"{name}_low" in shown[0]:
+            ends = [[p[f"{name}_{end}"] for p in shown] for end in ("low", "high")]
+            axis.fill_between(xs, *ends, color=color, alpha=0.08)
     if curve == "sigma":
       clean = {p["x"]: p["clean_accuracy"] for p in here}
       axis.plot(*zip(*sorted(clean.items())), ":", color="#444444", label="clean accuracy")
