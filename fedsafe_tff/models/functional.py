@@ -38,6 +38,8 @@ class FunctionalModel:
       cross-entropy.
     input_spec: (x, y) of a batch as `tf.TensorSpec`s, as TFF has them; None is float32 images and
       int32 labels.
+    single_view: The model that sees one view of an image where this one averages over several (see
+      `models.views`); None where this one does.
   """
 
   name: str
@@ -50,6 +52,12 @@ class FunctionalModel:
   with_frozen_fn: Callable[[Sequence[np.ndarray]], "FunctionalModel"] | None = None
   losses_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
   input_spec: Any = None
+  single_view: "FunctionalModel | None" = None
+
+  @property
+  def in_training(self) -> "FunctionalModel":
+    """What training follows gradients of: this model on single views."""
+    return self.single_view or self
 
   def init(self, key: tf.Tensor) -> Weights:
     """Draws initial weights from `key`, int64 [2]."""

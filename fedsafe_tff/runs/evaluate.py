@@ -208,6 +208,7 @@ def kept_results(
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
     alone=alone.decided_by(config),
     **({"rounds": len(rounds)} if rounds else {}),
+    **({"views": config.test_time_augment} if config.test_time_augment else {}),
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )
   return trials.Kept(folder, identity)

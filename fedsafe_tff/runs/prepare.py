@@ -25,6 +25,7 @@ from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
+from fedsafe_tff.models.views import averaged, parse_views
 from fedsafe_tff.runs import inputs, warm_start
 from fedsafe_tff.runs.config import Config
 
@@ -164,6 +165,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
     UserError: Whatever is wrong with data, split, partition or model.
   """
   ops = parse_ops(config.augment)  # before hours of decoding
+  views = parse_views(config.test_time_augment)
   image_set = inputs.read_images(config, log)
   for line in inventory.sentences(image_set.inventory or {}):
     log(line)
@@ -230,6 +232,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
   )
   if config.init_from:
     model = warm_start.begin_from(model, config.init_from, config.trainable)
+  model = averaged(model, views)
   trivial = remembered.remember(
     config.cache_dir,
     "trivial",

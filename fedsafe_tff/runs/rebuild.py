@@ -6,6 +6,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.classifier import classifier_alone
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
+from fedsafe_tff.models.views import averaged, parse_views
 from fedsafe_tff.runs import saved_models
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.config import BEFORE
@@ -63,7 +64,7 @@ def rebuild(run: RunFolder) -> Rebuilt:
   if config.trainable == "classifier":
     body = (stored.frozen or ())[len(model.frozen) :]
     model = classifier_alone(model, body)
-  model = model.with_frozen(stored.frozen or ())
+  model = averaged(model.with_frozen(stored.frozen or ()), parse_views(config.test_time_augment))
   wanted = [tuple(spec.shape) for spec in model.weight_specs()]
   if [weight.shape for weight in stored.weights] != wanted:
     raise UserError(

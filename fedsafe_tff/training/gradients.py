@@ -150,7 +150,7 @@ class Adversarial:
     if self.attack_noise:
       x = random_point(x, self.attack_noise * attack_eps, key)
     return pgd(
-      lambda inputs: model.apply(weights, inputs),
+      lambda inputs: model.in_training.apply(weights, inputs),
       x,
       y,
       eps=attack_eps,

@@ -252,7 +252,7 @@ def _judge(model, weights, images, labels, batch):
 
   def body(index, losses, wrong):
     rows = tf.range(index * batch, tf.minimum((index + 1) * batch, count))
-    logits = model.apply(weights, tf.gather(images, rows))
+    logits = model.in_training.apply(weights, tf.gather(images, rows))
     of_rows = tf.gather(labels, rows)
     here = model.losses(logits, of_rows)
     errs = tf.not_equal(tf.argmax(logits, 1, tf.int32), of_rows)

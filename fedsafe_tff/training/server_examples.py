@@ -26,7 +26,7 @@ def make_examples(
   """Adversarial examples of `images` (float32 in [0, 1]) for the model with these weights."""
 
   def logits_fn(inputs):
-    return model.apply(weights, inputs)
+    return model.in_training.apply(weights, inputs)
 
   offered = {
     "steps": settings.steps,

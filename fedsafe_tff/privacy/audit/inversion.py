@@ -63,7 +63,7 @@ def invert(
   def mismatch(x):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(weights)
-      logits = model.apply(weights, x)
+      logits = model.in_training.apply(weights, x)
       loss = tf.reduce_mean(model.losses(logits, y))
     made = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return 1.0 - tf.reduce_sum(tf.math.l2_normalize(_flat(made)) * target)

@@ -198,7 +198,7 @@ class DpSgd:
 
   def _perturb(self, model, weights, x, y, eps, key):
     return pgd(
-      lambda inputs: model.apply(weights, inputs),
+      lambda inputs: model.in_training.apply(weights, inputs),
       x,
       y,
       eps=eps,

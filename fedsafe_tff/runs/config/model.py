@@ -74,6 +74,11 @@ class ModelConfig:
     applies=_is_built_in,
     needs=f"--model={' or '.join(MODELS)}",
   )
+  test_time_augment: str = setting(
+    "",
+    "The model answers, and is attacked, by the mean of its logits over all views that these make "
+    "of an image: flip, flip_ud, rot90, with commas. Training takes single views.",
+  )
   compute_dtype: str = setting(
     "float32",
     "Arithmetic of the layers; weights, logits, loss, clipping and noise are float32 either way. "
