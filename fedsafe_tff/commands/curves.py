@@ -60,7 +60,7 @@ def curves(arguments: Sequence[str]) -> int:
   with Progress() as progress:
     if out:
       page = curves_of_seeds.curves_of_runs(
-        targets, pathlib.Path(out), grid, log=progress.note, **moved
+        targets, pathlib.Path(out).expanduser(), grid, log=progress.note, **moved
       )
       print(f"page: {page}")
     else:

@@ -2,8 +2,8 @@
 
 Of a tissue no side is up: what turns and mirrors make of its image is as likely as the image. A
 network that was trained on all of them knows that only by and large; the mean knows it exactly, and
-is smoother, so that an attacker, who climbs through the mean, needs more. Training takes single
-views, and costs what it did.
+is smoother, so that an attacker, who climbs through the mean, needs more. What training follows
+gradients of sees single views (`FunctionalModel.in_training`); to predict costs a view each.
 """
 
 import dataclasses
@@ -32,6 +32,20 @@ def parse_views(text: str) -> tuple[str, ...]:
     if op not in OPS:
       raise UserError(f"--test_time_augment has unknown {op}: choose from {', '.join(OPS)}")
   return ops
+
+
+def check_views(ops: Sequence[str], shape: Sequence[int]) -> None:
+  """Refuses "rot90" of images (height, width, channels) that are not square.
+
+  Raises:
+    UserError: They are not.
+  """
+  height, width, _ = shape
+  if "rot90" in ops and height != width:
+    raise UserError(
+      f"--test_time_augment=rot90 needs square images, and these have {height}x{width} pixels: "
+      "give --image_size, or only flips"
+    )
 
 
 def views_of(ops: Sequence[str]) -> tuple[tuple[int, bool], ...]:
@@ -74,12 +88,7 @@ def averaged(model: FunctionalModel, ops: Sequence[str]) -> FunctionalModel:
   views = views_of(ops)
   if len(views) == 1:
     return model
-  height, width, _ = model.input_shape
-  if "rot90" in ops and height != width:
-    raise UserError(
-      f"--test_time_augment=rot90 needs square images, and these have {height}x{width} pixels: "
-      "give --image_size, or only flips"
-    )
+  check_views(ops, model.input_shape)
 
   def apply(weights, images, key, training):
     if training:

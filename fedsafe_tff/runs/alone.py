@@ -57,7 +57,7 @@ def surrogate(config: Config, prepared: Prepared) -> Callable[[int, tf.Tensor], 
 
 
 def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **settings):
-  model, store = prepared.model, prepared.store
+  model, store = prepared.model.in_training, prepared.store
   optimizer = tff.learning.optimizers.build_sgdm(
     share * config.learning_rate, config.momentum or None
   )

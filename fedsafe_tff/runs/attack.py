@@ -12,6 +12,7 @@ from fedsafe_tff.data.files import locked
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.keras_adapter import from_keras
+from fedsafe_tff.models.views import averaged, parse_views
 from fedsafe_tff.runs import alone, earlier, evaluate, run_dir, saved_models
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.config import Config
@@ -99,7 +100,7 @@ def attack_file(file: pathlib.Path, config: Config, out: pathlib.Path, log: Log)
   prepared = prepare(config, log)
   shape, classes = prepared.image_set.image_shape, len(prepared.image_set.class_names)
   if file.suffix in KERAS:
-    model = _keras(file, shape, classes)
+    model = averaged(_keras(file, shape, classes), parse_views(config.test_time_augment))
     weights = tuple(np.asarray(w) for w in model.init(keys.root(0)))
   else:
     model, weights = _npz(file, prepared.model)

@@ -37,6 +37,22 @@ Point = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
+class Curves:
+  """The curves of a run.
+
+  Attributes:
+    points: `curve` (sigma, colluders, rounds or queries), `x`, `eps`, `attacker`, rates as in
+      `AttackResult.summary`, and `clean_accuracy` of the copies on all evaluation images.
+    sigma: Of the copies' noise in all curves but the first.
+    images: How many were attacked.
+  """
+
+  points: list[Point]
+  sigma: float
+  images: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Grid:
   """What is looked at.
 
@@ -69,9 +85,7 @@ class Grid:
     return tuple(sorted({max(1, self.queries // share) for share in shares}))
 
 
-def curves_of_run(
-  folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: str
-) -> tuple[list[Point], float]:
+def curves_of_run(folder: str | pathlib.Path, grid: Grid, *, log: Log, **moved: str) -> Curves:
   """Makes all points and draws them.
 
   Args:
@@ -81,9 +95,7 @@ def curves_of_run(
     **moved: Settings of where things lie now, such as `data_dir`.
 
   Returns:
-    The points: `curve` (sigma, colluders, rounds or queries), `x`, `eps`, `attacker`, rates as in
-    `AttackResult.summary`, and `clean_accuracy` of the copies on all evaluation images. Beside
-    them the sigma of all curves but the first.
+    The points and what they are of.
 
   Raises:
     UserError: It is no run folder, has no models, or its images have changed.
@@ -112,7 +124,7 @@ def curves_of_run(
       log("; ".join(_line(point) for point in made[-len(grid.eps) :]))
     render.write_csv(out / "curves.csv", points, summed=True)
     curve_plots.write(out / "curves.png", points, sigma)
-  return points, sigma
+  return Curves(points, sigma, len(rows))
 
 
 def _line(point: Point) -> str:

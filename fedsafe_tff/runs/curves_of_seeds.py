@@ -4,13 +4,15 @@ A point of one training moves by a tenth and more from seed to seed, so that a c
 little. Each run keeps its own `curves` folder; the page is made of those.
 """
 
+import dataclasses
 import pathlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs import curves
+from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runs.report import compare, curve_plots, render
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
@@ -38,34 +40,38 @@ def curves_of_runs(
     The page.
 
   Raises:
-    UserError: The runs differ in more than their seed, or one is named twice or has its seed twice;
+    UserError: The runs differ in more than their seed, two have one seed, or `out` can't be made;
       or what `curves.curves_of_run` raises.
   """
   runs = [RunFolder.read(folder) for folder in folders]
-  _check(runs)
+  sigma = _check(runs)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(
+      f"--out={out} can't be made ({error.strerror}): choose another folder"
+    ) from None
   rows: list[dict[str, Any]] = []
-  sigmas = set()
+  images = set()
   for number, run in enumerate(runs, 1):
     log(f"run {number}/{len(runs)}: {run.path}")
-    points, sigma = curves.curves_of_run(run.path, grid, log=log, **moved)
-    rows += [{"seed": run.config["seed"]} | point for point in points]
-    sigmas.add(sigma)
-  if len(sigmas) > 1:
-    raise UserError(f"these runs have noise of several sizes ({_numbers(sigmas)}): take one")
+    made = curves.curves_of_run(run.path, grid, log=log, **moved)
+    rows += [{"seed": run.config["seed"]} | point for point in made.points]
+    images.add(made.images)
   means = means_of(rows)
-  out.mkdir(parents=True, exist_ok=True)
   render.write_csv(out / "curves.csv", rows)
-  curve_plots.write(out / "curves.png", means, *sigmas)
-  render.write_text(out / "README.md", _page(runs, grid, means, *sigmas))
+  curve_plots.write(out / "curves.png", means, sigma)
+  render.write_text(out / "README.md", _page(runs, grid, means, sigma, images))
   return out / "README.md"
 
 
-def _check(runs: Sequence[RunFolder]) -> None:
-  names = [*compare.differing(runs), *_ALIKE]
+def _check(runs: Sequence[RunFolder]) -> float:
+  """Refuses runs that are not one run at several seeds; returns the sigma of their noise."""
+  attacks = {field.name for field in dataclasses.fields(EvaluationConfig)}  # curves have their own
   other = [
     name
-    for name in dict.fromkeys(names)
-    if name not in _SEEDS and len({compare.option(run, name) for run in runs}) > 1
+    for name in dict.fromkeys([*compare.differing(runs), *_ALIKE])
+    if name not in {*_SEEDS, *attacks} and len({compare.option(run, name) for run in runs}) > 1
   ]
   if other:
     raise UserError(
@@ -74,7 +80,16 @@ def _check(runs: Sequence[RunFolder]) -> None:
     )
   seeds = [run.config["seed"] for run in runs]
   if len(set(seeds)) < len(seeds):
-    raise UserError(f"two of these runs have one seed ({_numbers(seeds)}): give each seed once")
+    raise UserError(f"two of these runs have one seed ({_listed(seeds)}): give each seed once")
+  hashes = {run.manifest.get("data_hash") for run in runs}
+  if len(hashes) > 1 and runs[0].config["dataset"] != "phantom":  # drawn by the seed
+    raise UserError("these runs were trained on other images each: take runs of one data set")
+  sigmas = {run.manifest.get("noise", {}).get("downlink_sigma", 0.0) for run in runs}
+  if len(sigmas) > 1:
+    raise UserError(
+      f"the copies' noise of these runs differs, sigma {_listed(sigmas)}: give runs of one sigma"
+    )
+  return sigmas.pop() or curves.PAPERS_SIGMA
 
 
 def means_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -100,14 +115,18 @@ def means_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   return made
 
 
-def _numbers(values) -> str:
-  return ", ".join(f"{value:g}" for value in sorted(values))
+def _listed(values: Iterable[float]) -> str:
+  return ", ".join(map(str, sorted(values)))
 
 
 def _page(
-  runs: Sequence[RunFolder], grid: curves.Grid, means: Sequence[dict[str, Any]], sigma: float
+  runs: Sequence[RunFolder],
+  grid: curves.Grid,
+  means: Sequence[dict[str, Any]],
+  sigma: float,
+  images: set[int],
 ) -> str:
-  seeds = _numbers(run.config["seed"] for run in runs)
+  seeds = _listed(run.config["seed"] for run in runs)
   commits = sorted({str(run.manifest.get("git_commit") or "-")[:8] for run in runs})
   tables = [
     f"## Over {label}\n\n{_table([p for p in means if p['curve'] == curve], label, grid.eps)}"
@@ -115,10 +134,10 @@ def _page(
   ]
   return "\n".join([
     f"# Noise on the copies: {render.plain(runs[0].title())}\n",
-    f"Mean over seeds {seeds}, in brackets the least and the most of any; {grid.images} evaluation "
-    f"images of each, momentum with {grid.steps} steps of eps/4 on the margin, a black box with "
-    f"Square. Copies are drawn around the runs' global models; sigma is {sigma:g} where it is not "
-    f"what varies, and {grid.clients} clients have copies where some collude. Rates of success, "
+    f"Mean over seeds {seeds}, in brackets the least and the most of any; {_listed(images)} "
+    f"evaluation images of each, momentum with {grid.steps} steps of eps/4 on the margin, a black "
+    f"box with Square. Copies are drawn around the runs' global models; sigma is {sigma:g} where "
+    f"it is not what varies, and {grid.clients} clients have copies where some collude. Rates of success, "
     "self (the adversary's own copy) / avg (the others').\n",
     "![Curves](curves.png)\n",
     *tables,

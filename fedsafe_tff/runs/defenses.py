@@ -80,7 +80,7 @@ def _offered_to_copies(
 ) -> dict[str, tuple[str, Any]]:
   offered: dict[str, tuple[str, Any]] = {
     "sigma": ("downlink_sigma", sigma),
-    "model": (_NO_FLAG, prepared.model),
+    "model": (_NO_FLAG, prepared.model.in_training),
   }
   if config.heals_copies:
     offered["adaptation"] = (_NO_FLAG, adaptation(config))

@@ -13,6 +13,7 @@ from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.remembered import content_hash, remember
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.models.views import parse_views, views_of
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.inputs import read_images
 from fedsafe_tff.runs.prepare import Prepared, prepare
@@ -91,7 +92,8 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   copies = config.num_clients if config.noisy_downlink else 1
   # A forward pass is about a third of a step; every victim sees what every adversary makes.
   each = copies * (steps + copies / 3) * forward_backward
-  evaluation = attacked * len(config.attack_eps) * each
+  views = len(views_of(parse_views(config.test_time_augment)))
+  evaluation = attacked * len(config.attack_eps) * each * views
   weights = sum(int(np.prod(spec.shape)) for spec in prepared.model.weight_specs()) * 4 / 2**30
   images = prepared.image_set.images
   pixels = images.nbytes / 2**30
@@ -110,7 +112,7 @@ def seconds_per_image(prepared: Prepared) -> float:
 
   from fedsafe_tff import keys
 
-  model = prepared.model
+  model = prepared.model.in_training
   weights = tuple(tf.convert_to_tensor(w) for w in model.init(keys.root(0)))
   rows = np.resize(prepared.parts.train, _BATCH)
   x = tf.cast(prepared.image_set.images[rows], tf.float32) / 255.0

@@ -25,7 +25,7 @@ from fedsafe_tff.data.trivial import trivial_baselines
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.registry import build_model
-from fedsafe_tff.models.views import averaged, parse_views
+from fedsafe_tff.models.views import averaged, check_views, parse_views
 from fedsafe_tff.runs import inputs, warm_start
 from fedsafe_tff.runs.config import Config
 
@@ -175,6 +175,7 @@ def prepare(config: Config, log: Callable[[str], None] = lambda text: None) -> P
       f"--augment=rot90 needs square images, and these have {height}x{width} pixels: give "
       "--image_size, or another --augment"
     )
+  check_views(views, image_set.image_shape)
   leaks = count_leaks(image_set)
   if leaks is not None:
     log(leaks.sentence())

@@ -233,7 +233,7 @@ def build_fed_safe(config: Config, prepared: Prepared, noise: Noise) -> fed_safe
     }
   made = defenses.copies(config, prepared, noise.downlink_sigma)
   return fed_safe.build_fed_safe(
-    prepared.model,
+    prepared.model.in_training,
     client_optimizer=tff.learning.optimizers.build_sgdm(
       config.learning_rate, config.momentum or None
     ),
@@ -283,7 +283,7 @@ def build_baseline(config: Config, prepared: Prepared) -> Process:
   """One of TFF's own algorithms on the same model and data."""
   return baselines.build_baseline(
     config.algorithm,
-    prepared.model,
+    prepared.model.in_training,
     _shards(config, prepared),
     learning_rate=config.learning_rate,
     momentum=config.momentum,

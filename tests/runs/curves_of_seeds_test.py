@@ -46,7 +46,7 @@ def changed(run, folder, **changes):
 def test_points_are_means_over_seeds_of_what_every_run_has(runs, tmp_path):
   said = []
   page = curves_of_seeds.curves_of_runs(runs[:2], tmp_path / "all", GRID, log=said.append)
-  each = [curves_lib.curves_of_run(run, GRID, log=lambda line: None)[0] for run in runs[:2]]
+  each = [curves_lib.curves_of_run(run, GRID, log=lambda line: None).points for run in runs[:2]]
   with (page.parent / "curves.csv").open() as file:
     rows = list(csv.DictReader(file))
   assert [row["seed"] for row in rows] == ["1"] * len(each[0]) + ["2"] * len(each[1])
@@ -81,6 +81,7 @@ def test_a_mean_leaves_out_what_no_client_is_outside_of():
     ({"seed": 2, "downlink_sigma": 0.1}, ["--out=OUT"], "differ in --downlink_sigma"),
     ({"seed": 2, "defense": "distributed_noise"}, ["--out=OUT"], "differ in --defense"),
     ({}, ["--out=OUT"], "have one seed"),
+    ({"seed": 2, "attack_images": 3}, ["--out=FILE"], "FILE can't be made"),
     ({"seed": 2}, [], "--out=FOLDER"),
     ({"seed": 2}, ["--out="], "--out"),
     (None, ["--out=OUT"], "--out=FOLDER"),
@@ -90,6 +91,9 @@ def test_bad_input_is_one_line(runs, tmp_path, changes, words, said):
   folders = [str(runs[0])]
   if changes is not None:
     folders.append(str(changed(runs[0], tmp_path / "copy", **changes)))
+  file = tmp_path / "FILE"
+  file.touch()
+  words = [word.replace("FILE", str(file)) for word in words]
   with pytest.raises(UserError, match=said):
     curves.curves([*folders, *(word.replace("OUT", str(tmp_path / "out")) for word in words)])
   assert not (tmp_path / "out").exists()

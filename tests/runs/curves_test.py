@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def points(run):
   said = []
-  return curves_lib.curves_of_run(run, GRID, log=said.append)[0], said
+  return curves_lib.curves_of_run(run, GRID, log=said.append).points, said
 
 
 def of(points, curve, **where):
@@ -70,8 +70,8 @@ def test_what_must_hold_of_them(points):
 
 def test_a_second_call_attacks_nothing(run, points, monkeypatch):
   monkeypatch.setattr(Evaluator, "attack", None)
-  again, sigma = curves_lib.curves_of_run(run, GRID, log=lambda line: None)
-  assert again == points[0] and sigma == 0.2
+  again = curves_lib.curves_of_run(run, GRID, log=lambda line: None)
+  assert again.points == points[0] and (again.sigma, again.images) == (0.2, 5)
 
 
 def test_copies_of_other_sigmas_have_the_same_noise_scaled(run):

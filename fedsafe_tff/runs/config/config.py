@@ -34,6 +34,7 @@ BEFORE = {
   "clients_per_round": 0,
   "local_attack_noise": 0.0,
   "weight_decay": 0.0,
+  "test_time_augment": "",
 }
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (
