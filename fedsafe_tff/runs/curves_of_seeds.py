@@ -137,8 +137,8 @@ def _page(
     f"Mean over seeds {seeds}, in brackets the least and the most of any; {_listed(images)} "
     f"evaluation images of each, momentum with {grid.steps} steps of eps/4 on the margin, a black "
     f"box with Square. Copies are drawn around the runs' global models; sigma is {sigma:g} where "
-    f"it is not what varies, and {grid.clients} clients have copies where some collude. Rates of success, "
-    "self (the adversary's own copy) / avg (the others').\n",
+    f"it is not what varies, and {grid.clients} clients have copies where some collude. Rates "
+    "of success, self (the adversary's own copy) / avg (the others').\n",
     "![Curves](curves.png)\n",
     *tables,
     f"Trained by {', '.join(commits)}. Points: [curves.csv](curves.csv), a row per seed. Made by\n",
