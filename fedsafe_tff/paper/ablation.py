@@ -74,7 +74,11 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
 
 
 def _changed(results: Results, folder: pathlib.Path) -> Section:
-  """Every variant against the first."""
+  """Every variant against the first, where it made another evaluation.
+
+  One without effect, as the noise of a method that has none, would be a difference of 0 for sure,
+  and count in Holm's correction of those that may be one.
+  """
   variants = results.distinct("variant")
   cells = [
     {"task": task, "method": method, "eps": eps, "against": variant, "metric": metric}
@@ -82,6 +86,7 @@ def _changed(results: Results, folder: pathlib.Path) -> Section:
     for task in results.distinct("task", variant=variant)
     for method in results.distinct("method", task=task, variant=variant)
     for eps in results.distinct("eps", task=task, method=method, variant=variant)
+    if not _same(results, variants[0], variant, task=task, method=method, eps=eps)
     for metric in ("clean_accuracy", "asr_self", "asr_avg")
   ]
   rows, records = [], []
@@ -131,6 +136,14 @@ def _changed(results: Results, folder: pathlib.Path) -> Section:
   text = write_tables(folder, "changes", headings, rows, records, title)
   note = "Paired by seed; Holm's correction is over all rows.\n\n"
   return Section(title, note + text)
+
+
+def _same(results: Results, first: str, second: str, **where: Any) -> bool:
+  left, right = (
+    {row["evaluation"] for row in results.select(variant=variant, **where)}
+    for variant in (first, second)
+  )
+  return left == right
 
 
 def _verdicts(results: Results) -> Section:

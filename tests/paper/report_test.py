@@ -209,6 +209,18 @@ def test_an_ablation_shows_what_changes_and_what_the_claims_come_to(tmp_path):
   ]
 
 
+def test_what_a_variant_leaves_as_it_was_is_no_comparison(tmp_path):
+  rows = results(*(
+    many(method, 0.5, other, variant=variant, spread=0.01, eps=0.05, evaluation=f"{method} {same}")
+    for variant, other in (("sigma 0.001", 0.5), ("sigma 0.01", 0.3))
+    for method, same in ((ADVERSARIAL, ""), (NOISE, variant))
+  ))  # fmt: skip
+  request = synthetic.request(tmp_path, "ablation", study="sigma")
+  report = ablation.report(request, rows, tmp_path)
+  assert {r["method"] for r in read_csv(tmp_path / "changes.csv")} == {NOISE}
+  assert report.sections[-1].text.count("adversarial training |") == 2  # among all cells it stands
+
+
 def test_the_worth_of_a_leak_is_shown_where_there_is_one(tmp_path):
   rows = results(*(
     [

@@ -33,7 +33,7 @@ def row(method, *, task="glioma", variant="", seed=0, eps=0.05, own=0.4, other=0
     "clean_accuracy_global": 0.9,
     "majority_class": 0.6,
     "attacked_images": 100,
-    "evaluation": f"trainings/x/evaluations/{method}.json",
+    "evaluation": f"trainings/x/evaluations/{method} {variant} {seed} {eps}.json",
     "training": "trainings/x",
     "git_commit": "abc",
     "keys": 1,
