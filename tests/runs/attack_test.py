@@ -13,6 +13,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.runs import attackers
+from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
 pytestmark = pytest.mark.usefixtures("built_once")
@@ -119,6 +120,15 @@ def test_a_file_of_weights_and_a_keras_model_are_attacked(run, one_attacker, tmp
   model.save(tmp_path / "own.keras")
   assert attack.attack([str(tmp_path / "own.keras"), *file_words(run), *settings]) == 0
   assert "own.keras" in capsys.readouterr().out
+  plain = tiny.read_json(tmp_path / "out" / "evaluation.json")
+  words = [str(tmp_path / "own.keras"), *file_words(run), *settings, "--test_time_augment=rot90"]
+  assert attack.attack(words) == 0  # into the same folder, where attacks are kept
+  mean = tiny.read_json(tmp_path / "out" / "evaluation.json")
+  images, labels = load_run(run).images("evaluation")
+  for found, turns in ((plain, [0]), (mean, [0, 1, 2, 3])):
+    logits = sum(model(np.rot90(images / np.float32(255), t, (1, 2))).numpy() for t in turns)
+    assert found["clean_accuracy_global"] == pytest.approx((logits.argmax(1) == labels).mean())
+  assert plain["clean_accuracy_global"] != mean["clean_accuracy_global"]
 
 
 def test_files_that_are_no_models_of_these_images(run, tmp_path):
