@@ -84,13 +84,13 @@ def test_the_papers_cells(tmp_path):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_varies_what_it_says(tmp_path, study):
-  # A recipe that has two of the variants of the study of local training, TRADES and no decay, and
-  # a network that has no widths to vary.
+  # A recipe that has three of the variants of the study of local training, TRADES, no decay and a
+  # single view, and a network that has no widths to vary.
   departs = study == "local_training"
   recipe = {"local_loss": "trades", "model": "own.py:net", "local_attack_steps": 3}
   settings = recipe if departs else {}
   cells = ablation.cells(synthetic.request(tmp_path, "ablation", study=study, settings=settings))
-  assert len({c.variant for c in cells}) == len(STUDIES[study][1]) - 3 * departs > 1
+  assert len({c.variant for c in cells}) == len(STUDIES[study][1]) - 4 * departs > 1
   methods = {v.name: len(v.methods) for v in STUDIES[study][1]}
   assert collections.Counter(c.variant for c in cells) == {
     variant: methods[variant] for variant in {c.variant for c in cells}
@@ -109,11 +109,11 @@ def test_every_study_varies_what_it_says(tmp_path, study):
 def test_what_a_preset_has_already_is_no_variant(tmp_path):
   settings = {
     "local_loss": "trades", "model": "gn_cnn", "rounds": 10, "local_attack_steps": 1,
-    "learning_rate": 0.1, "weight_decay": 0.003,
+    "learning_rate": 0.1, "weight_decay": 0.003, "test_time_augment": "rot90",
   }  # fmt: skip
   request = synthetic.request(tmp_path, "ablation", study="local_training", settings=settings)
   found = {c.variant: c.config for c in ablation.cells(request)}
-  already = {"FGSM", "TRADES", "gn_cnn", "rate 0.1", "weight decay 0.003"}
+  already = {"FGSM", "TRADES", "gn_cnn", "rate 0.1", "weight decay 0.003", "4 views"}
   assert not already & found.keys()
   assert len(found) == len(STUDIES["local_training"][1]) - len(already)
   assert found["no weight decay"].weight_decay == 0
@@ -122,6 +122,7 @@ def test_what_a_preset_has_already_is_no_variant(tmp_path):
   assert found["7 steps"].local_attack_steps == 7
   assert found["twice the rounds"].rounds == 20 == 2 * found["the preset's"].rounds
   assert found["half the rounds"].rounds == 5
+  assert [found[name].test_time_augment for name in ("a single view", "2 views")] == ["", "flip"]
 
 
 def test_other_units_hold_for_the_servers_examples_too(tmp_path):
