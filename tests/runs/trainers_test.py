@@ -14,7 +14,7 @@ from fedsafe_tff.runs.noise import Noise
 from fedsafe_tff.training import copies, gradients
 
 PREPARED = types.SimpleNamespace(
-  model="the model",
+  model=types.SimpleNamespace(in_training="the model on single views"),
   clients=[np.arange(3), np.arange(5)],
   store=types.SimpleNamespace(
     directory="shards", image_shape=(8, 8, 1), sizes={"adaptation": 17}
@@ -73,7 +73,7 @@ def in_rounds(schedule, count):
 
 def test_other_flags_reach_their_places(built):
   plain = built()
-  assert (plain.model, plain.seed, plain.downlink) == ("the model", 0, "map")
+  assert (plain.model, plain.seed, plain.downlink) == ("the model on single views", 0, "map")
   assert plain.gradient == gradients.Plain() and plain.attack_eps_fn is None
   assert plain.copies is None and not plain.copies_in_rounds
   assert not hasattr(plain, "adaptation") and not hasattr(plain, "adaptation_data")
@@ -115,7 +115,7 @@ def test_flags_reach_tffs_baselines(monkeypatch):
   )
   trainers.build_baseline(config, PREPARED)
   name, model, shards = captured.pop("args")
-  assert (name, model) == ("tff_dp_fed_avg", "the model")
+  assert (name, model) == ("tff_dp_fed_avg", "the model on single views")
   assert (shards.epochs, shards.batch_size, shards.augment) == (3, 7, ("rotate",))
   assert captured == {
     "learning_rate": 0.3, "momentum": 0.5, "prox_mu": 0.7, "clip_norm": 4.0,
