@@ -1,10 +1,19 @@
 """Attacks a finished run, or a model's file, again: no training.
 
 python -m experiments.attack RUN_DIR [--suite=strong] [--clients_use=received|trained]
+python -m experiments.attack RUN_DIR --attackers=averaging --attack=apgd:loss=dlr
 python -m experiments.attack WEIGHTS.npz --dataset=... [--model=NAME] [FLAGS of experiments.train]
 python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.train]
 
 --suite        standard, or strong (the default): all attackers, the worst of them image by image
+--attackers    some of the suite's attackers alone, and black_box_labels, which answers with labels
+--attack       an attack for them in the place of the suite's, NAME or NAME:field=value,...; may be
+               given again. NAME is fgsm, pgd, mi_fgsm, ni_fgsm, di_fgsm, vmi_fgsm, apgd, square or
+               art:CLASS of the Adversarial Robustness Toolbox; a field is steps, step (in shares of
+               eps), random_start, restarts, norm (linf, l2), loss (cross_entropy, margin, dlr),
+               target (runner_up, least_likely), keep (last, worst), eps (sizes, joined by
+               +), or an option of the attack. Without --attackers it goes through the own copy
+--attack_colluders  how many clients collude
 --clients_use  received: the copies as they came; trained: after a round of local training
 --attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
 --attack_images  how many images; under strong 100 by default
@@ -24,7 +33,7 @@ from fedsafe_tff.errors import UserError
 
 _OWN = {
   "suite": "strong", "clients_use": "received", "attack_eps": "0.012,0.03", "attack_images": "0",
-  "out": "",
+  "out": "", "attackers": "", "attack_colluders": "",
 }  # fmt: skip
 _MOVED = ("data_dir", "cache_dir")
 
@@ -37,7 +46,8 @@ def attack(arguments: Sequence[str]) -> int:
   if not arguments or arguments[0].startswith("-"):
     raise UserError("give a run folder or a model's file: python -m experiments.attack RUN_DIR")
   target = pathlib.Path(arguments[0]).expanduser()
-  own, rest = _split(arguments[1:])
+  attacks = [a.removeprefix("--attack=") for a in arguments[1:] if a.startswith("--attack=")]
+  own, rest = _split([a for a in arguments[1:] if not a.startswith("--attack=")])
   if own["suite"] not in ("standard", "strong"):
     raise UserError(f"--suite={own['suite']} is unknown: choose standard or strong")
   if own["clients_use"] not in ("received", "trained"):
@@ -47,12 +57,27 @@ def attack(arguments: Sequence[str]) -> int:
     "attack_eps": sizes_of(own["attack_eps"]),
     "attack_images": count_of(own["attack_images"]),
   }
+  if own["attack_colluders"]:
+    settings["attack_colluders"] = count_of(own["attack_colluders"], "attack_colluders")
   if target.is_file():
-    return _file(target, own, settings, rest)
-  return _run(target, own, settings, rest)
+    return _file(target, own, settings, rest, attacks)
+  return _run(target, own, settings, rest, attacks)
 
 
-def _run(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -> int:
+def _chosen(own: dict, attacks: Sequence[str]):
+  """The suite that somebody chose; None where it is one that has a name."""
+  if not attacks and not own["attackers"]:
+    return None
+  if own["suite"] != "strong":
+    raise UserError("--attackers and --attack choose of --suite=strong: leave --suite away")
+  from fedsafe_tff.evaluation.chosen import chosen
+
+  return chosen([name for name in own["attackers"].split(",") if name], attacks)
+
+
+def _run(
+  target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str], attacks: Sequence[str]
+) -> int:
   moved = {}
   for argument in rest:
     name, equals, value = argument.lstrip("-").partition("=")
@@ -65,20 +90,23 @@ def _run(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -
 
   folder = RunFolder.read(target)
   check(settings)
+  suite = _chosen(own, attacks)
   from fedsafe_tff.runs import attack as attack_lib
   from fedsafe_tff.runs.report.build import build
   from fedsafe_tff.runs.report.progress import Progress
 
   with Progress() as progress:
     out = attack_lib.attack_run(
-      target, settings, clients_use=own["clients_use"], log=progress.note, **moved
+      target, settings, clients_use=own["clients_use"], suite=suite, log=progress.note, **moved
     )
   _tell(f"{folder.title()}: {out.name}", out)
   print(f"report: {build(target)}")
   return 0
 
 
-def _file(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) -> int:
+def _file(
+  target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str], attacks: Sequence[str]
+) -> int:
   if own["clients_use"] == "trained":
     raise UserError("--clients_use=trained is for a run folder, whose clients have their copies")
   if any(argument.lstrip("-").split("=")[0] == "evaluation" for argument in rest):
@@ -87,12 +115,14 @@ def _file(target: pathlib.Path, own: dict, settings: dict, rest: Sequence[str]) 
 
   config = command_line.parse(rest, __doc__)
   check(settings)
+  suite = _chosen(own, attacks)
   out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
   from fedsafe_tff.runs import attack as attack_lib
   from fedsafe_tff.runs.report.progress import Progress
 
   with Progress() as progress:
-    attack_lib.attack_file(target, attack_lib.changed(config, settings), out, progress.note)
+    changed = attack_lib.changed(config, settings)
+    attack_lib.attack_file(target, changed, out, progress.note, suite)
   _tell(target.name, out)
   print(f"results: {out}")
   return 0
@@ -137,12 +167,12 @@ def sizes_of(text: str) -> tuple[float, ...]:
     raise UserError(f"--attack_eps={text}: {error}") from None
 
 
-def count_of(text: str) -> int:
-  """The number that --attack_images names."""
+def count_of(text: str, name: str = "attack_images") -> int:
+  """The number that a flag has."""
   try:
     return int(text)
   except ValueError:
-    raise UserError(f"--attack_images={text} is no whole number") from None
+    raise UserError(f"--{name}={text} is no whole number") from None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Puts runs side by side, as Markdown: python -m experiments.compare RUN_DIR [RUN_DIR ...].
 
+Below the table stand pairs of runs that were attacked on the same images: who loses which, and
+McNemar's test.
 --html=FILE writes a page as well, with accuracy under attack as curves and against clean accuracy,
 pictures and warnings.
 Runs that were drawn by other keys or splits than the rest are refused; with --mixed_versions they
@@ -23,14 +25,13 @@ def compare(arguments: Sequence[str]) -> None:
   folders = [a for a in arguments if a != "--mixed_versions" and not a.startswith("--html=")]
   if not folders or any(folder.startswith("-") for folder in folders):
     raise UserError("give run folders: python -m experiments.compare RUN_DIR [RUN_DIR ...]")
-  from fedsafe_tff.runs.report import side_by_side
+  from fedsafe_tff.runs.report import run_folder, side_by_side
   from fedsafe_tff.runs.report.compare import comparison
-  from fedsafe_tff.runs.report.run_folder import RunFolder
 
-  runs = [RunFolder.read(folder) for folder in folders]
+  runs = [run_folder.RunFolder.read(folder) for folder in folders]
   print(comparison(runs, mixed_versions=mixed), end="")
   for page in pages:
-    names = side_by_side.names(runs)
+    names = run_folder.names(runs)
     entries = [side_by_side.Entry(name, "", run) for name, run in zip(names, runs)]
     side_by_side.write(pathlib.Path(page), "Runs side by side", entries)
     print(f"page: {page}")

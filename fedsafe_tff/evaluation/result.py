@@ -2,10 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.evaluation.statistics import wilson_ends
+
+_RATES = ("asr_self", "asr_avg", "attack_accuracy_self", "attack_accuracy_avg")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,12 +79,19 @@ class AttackResult:
     """[N] accuracy of each copy on clean images."""
     return self.clean_right.mean(axis=-1)
 
-  def summary(self) -> dict[str, float | str | None]:
-    """The entry of this attack in `evaluation.json`; None where there is no other client."""
+  def title(self) -> dict[str, str | float]:
+    """Who attacked, by what, and at which size."""
+    name = self.label or self.spec.name
+    return {"attacker": self.attacker, "attack": name, "eps": self.spec.eps}
+
+  def summary(self) -> dict[str, Any]:
+    """The entry of this attack in `evaluation.json`; None where there is no other client.
+
+    `intervals` are Wilson's over the images, 95 %, of means over clients as of one of them: what
+    other images would give, and not other trainings. `queries` are the mean of those asked.
+    """
     made = {
-      "attacker": self.attacker,
-      "attack": self.label or self.spec.name,
-      "eps": self.spec.eps,
+      **self.title(),
       "clean_accuracy": _mean(self.clean_accuracy),
       "asr_self": self_mean(self.flip),
       "asr_avg": _mean(self.flip[self.outside]),
@@ -91,6 +102,12 @@ class AttackResult:
       "random_noise_flip_rate": _mean(self.random_noise_flip),
       "zero_gradient_share": _mean(self.zero_gradient),
     }
+    images = self.flipped.shape[-1]
+    made["intervals"] = {
+      name: list(wilson_ends(made[name], images)) for name in _RATES if made[name] is not None
+    }
+    if self.queries is not None:
+      made["queries"] = float(self.queries.mean())
     if self.clients is not None:
       made |= {"sampled_clients": len(self.clients), "of_clients": self.of_clients}
       for name, matrix in (("asr", self.flip), ("attack_accuracy", self.accuracy)):
@@ -100,15 +117,25 @@ class AttackResult:
             made |= {f"{name}_{kind}_low": ends[0], f"{name}_{kind}_high": ends[1]}
     return made
 
+  def by_image(self) -> list[dict[str, float]]:
+    """What each image came to, in their order: shares of the copies, *avg* of pairs outside."""
+    own = np.eye(len(self.flipped), dtype=bool)
+    columns = {"clean_right": self.clean_right.mean(axis=0)}
+    for name, values in (("right", self.right), ("flipped", self.flipped)):
+      for side, pairs in (("self", own), ("avg", self.outside)):
+        columns[f"{name}_{side}"] = values[pairs].mean(axis=0) if pairs.any() else None
+    return [
+      {name: None if values is None else float(values[image]) for name, values in columns.items()}
+      for image in range(self.flipped.shape[-1])
+    ]
+
   def rows(self) -> list[dict[str, float | int | str]]:
     """A row of `transfer_matrix.csv` per pair."""
     names = range(len(self.flip)) if self.clients is None else self.clients
     flip, flip_correct, accuracy = self.flip, self.flip_correct, self.accuracy
     return [
       {
-        "attacker": self.attacker,
-        "attack": self.label or self.spec.name,
-        "eps": self.spec.eps,
+        **self.title(),
         "adversary": names[adversary],
         "victim": names[victim],
         "asr": float(flip[adversary, victim]),

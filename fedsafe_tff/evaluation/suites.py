@@ -24,12 +24,14 @@ class Trial:
     attacker: The attacker's name in tables, a key of those that a run has; a black box is shown
       nothing but scores.
     step: Step in shares of eps; 0 leaves it to the attack.
+    sizes: Sizes of its own, in the unit of its norm; none for those that are asked for.
   """
 
   attack: str
   settings: Mapping[str, Any]
   attacker: str = "own_copy"
   step: float = 0.0
+  sizes: tuple[float, ...] = ()
 
   @property
   def loss(self) -> str:

@@ -1,6 +1,7 @@
 """Puts models that are trained already through a suite: those of a finished run, or of a file."""
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 from fedsafe_tff import keys
 from fedsafe_tff.data.files import locked
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.suites import Suite
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.keras_adapter import from_keras
 from fedsafe_tff.models.views import averaged, parse_views
@@ -30,6 +32,7 @@ def attack_run(
   settings: dict,
   *,
   clients_use: str = "received",
+  suite: Suite | None = None,
   log: Log,
   **moved: str,
 ) -> pathlib.Path:
@@ -41,6 +44,7 @@ def attack_run(
     settings: Those of the evaluation, such as `evaluation` and `attack_eps`.
     clients_use: "received" for the copies that clients received, "trained" for what each makes of
       its own by local training.
+    suite: What somebody chose in the place of the suite of `settings`.
     log: Is told of each attack.
     **moved: Settings of where things lie now, such as `data_dir`.
 
@@ -55,7 +59,7 @@ def attack_run(
   config = changed(loaded.config, settings)
   # As it was trained, with what it froze.
   prepared = dataclasses.replace(loaded.prepared, model=loaded.model)
-  copies, name = loaded.copies, config.evaluation
+  copies, name = loaded.copies, folder_of(config, suite, loaded.config)
   if clients_use == "trained":
     copies, name = _trained(config, prepared, copies), f"{name}-trained"
   path = loaded.folder.path
@@ -75,11 +79,24 @@ def attack_run(
       history=list(history.values()),
       rounds=earlier.copies(config, prepared, history, noise_seed=seed, sigma=sigma),
       keep=True,
+      suite=suite,
     )
   return path / "attacks" / name
 
 
-def attack_file(file: pathlib.Path, config: Config, out: pathlib.Path, log: Log) -> pathlib.Path:
+def folder_of(config: Config, suite: Suite | None, trained: Config) -> str:
+  """Where results go below `attacks/`: what differs from a suite into a folder of its own."""
+  if suite is None and config.attack_colluders == trained.attack_colluders:
+    return config.evaluation
+  if suite is None:
+    return f"{config.evaluation}-{config.attack_colluders}-colluders"
+  told = [repr(trial) for trial in suite.trials] + [str(config.attack_colluders)]
+  return f"{suite.name}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:8]}"
+
+
+def attack_file(
+  file: pathlib.Path, config: Config, out: pathlib.Path, log: Log, suite: Suite | None = None
+) -> pathlib.Path:
   """Evaluates one model, which all clients hold, on the images of a configuration.
 
   Args:
@@ -88,6 +105,7 @@ def attack_file(file: pathlib.Path, config: Config, out: pathlib.Path, log: Log)
     config: Which images, how many clients, and which evaluation.
     out: Folder of the results.
     log: Is told of each attack.
+    suite: What somebody chose in the place of the suite that the configuration names.
 
   Returns:
     `out`.
@@ -106,7 +124,7 @@ def attack_file(file: pathlib.Path, config: Config, out: pathlib.Path, log: Log)
     model, weights = _npz(file, prepared.model)
   prepared = dataclasses.replace(prepared, model=model)
   copies = [weights] * config.num_clients
-  evaluate.evaluate(config, prepared, weights, copies, out, log, keep=True)
+  evaluate.evaluate(config, prepared, weights, copies, out, log, keep=True, suite=suite)
   return out
 
 

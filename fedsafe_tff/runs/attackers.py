@@ -14,9 +14,10 @@ from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, Ow
 from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.chosen import LABELS
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
-from fedsafe_tff.evaluation.suites import Suite
+from fedsafe_tff.evaluation.suites import SUITES, Suite
 from fedsafe_tff.runs import alone, defenses, trials
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
@@ -92,7 +93,7 @@ class Attackers:
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
     found["imitation"] = _ONE_MODEL if one_model else self._imitation()
-    found["black_box"] = BlackBox("scores")
+    found["black_box"], found[LABELS] = BlackBox("scores"), BlackBox("labels")
     return found
 
   def _imitation(self) -> Attacker | str:
@@ -146,11 +147,12 @@ class Attackers:
     """What a suite attempts, and which of its attackers are left out, with the reason.
 
     Raises:
-      UserError: An attacker needs more clients than there are.
+      UserError: An attacker needs more clients than there are, or none of them is there.
     """
     there: dict[str, Attacker | None] = {}
     left_out = {}
-    suite = suite.of_classes(self._prepared.model.num_classes, self._models())
+    if suite.name in SUITES:  # what somebody chose is run as it is
+      suite = suite.of_classes(self._prepared.model.num_classes, self._models())
     for name in suite.attackers:
       one = self._all[name]
       if isinstance(one, str):
@@ -158,6 +160,9 @@ class Attackers:
         continue
       one.check(len(self._copies))
       there[name] = one
+    if not there:
+      told = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+      raise UserError(f"there is no such attacker here: {told}")
     if suite.attackers == ("own_copy",) and self._config.attack_colluders > 1:
       there["own_copy"] = None  # the evaluator's own, who pools copies
     labels = self._config.attack_labels

@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.evaluation.accuracy import NotFinite, Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
+from fedsafe_tff.evaluation.suites import Suite
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
 from fedsafe_tff.runs import alone, strata, targets, trials
@@ -111,6 +112,7 @@ def evaluate(
   history: Sequence[Sequence[np.ndarray]] = (),
   rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
   keep: bool = False,
+  suite: Suite | None = None,
 ) -> dict[str, Any]:
   """Every client in turn is the adversary on the copy that it received.
 
@@ -119,17 +121,21 @@ def evaluate(
     prepared: Data and model.
     weights: The global model.
     copies: What each client received.
-    path: The run folder; `evaluation.json`, `transfer_matrix.csv`, `examples.npz` and, where sites
-      or patients are known, `strata.csv` go there.
+    path: The run folder; `evaluation.json`, `transfer_matrix.csv`, `images.csv`, `examples.npz`
+      and, where sites or patients are known, `strata.csv` go there.
     log: Is told of each attack.
     sigma: Standard deviation of the copies' noise per weight; 0 for none.
     history: Global models of earlier rounds.
     rounds: Copies by round and client that clients received in these rounds; empty where they
       received the global models themselves.
     keep: Whether results image by image are kept when all are made; until then they are.
+    suite: What is run in the place of the suite that the settings name.
 
   Returns:
     Contents of `evaluation.json`.
+
+  Raises:
+    UserError: An attack or attacker that fits neither clients nor model.
   """
   scorer = Scorer(prepared.model, config.evaluation_batch_size)
   clean, clean_copies = clean_accuracies(scorer, prepared, weights, copies)
@@ -137,7 +143,7 @@ def evaluate(
   evaluator = build_evaluator(config, prepared, copies, log)
   specs = targets.attack_specs(config)
   seen = {"sigma": sigma, "history": history, "rounds": rounds}
-  suite, left_out = targets.suite_of(config), {}
+  suite, left_out = suite or targets.suite_of(config), {}
   if suite is None:
     attempts = [trials.Attempt(spec, spec.name) for spec in specs]
   else:
@@ -149,7 +155,7 @@ def evaluate(
   results = made if suite is None else trials.worst_of(made)
   evaluation = {
     "result_versions": versions.current(),
-    "evaluation": config.evaluation,
+    "evaluation": config.evaluation if suite is None else suite.name,
     "clean_accuracy_global": clean,
     "clean_accuracy_clients": clean_copies,
     "attacked_images": len(attacked),
@@ -161,15 +167,18 @@ def evaluate(
     evaluation["trials"] = [result.summary() for result in made]
     evaluation["left_out"] = left_out
     evaluation["notes"] = who.notes(suite)
-    largest, full = max(config.attack_eps), "surrogate" in suite.attackers
-    evaluation["masking"] = kept.remember(
-      who.masking_name(largest, full), lambda: who.masking(largest, log, full)
-    )
+    evaluation["masking"] = _masking(config, suite, who, kept, log)
   # Under several attackers, of what all of them get together, which stands last.
   shown = [result for result in results if result.attacker == results[-1].attacker]
   by_stratum = [
     row for result in shown for row in strata.rows(config, prepared, attacked, result)
   ]
+  by_image = [
+    {"image": int(image), **result.title(), **told}
+    for result in shown
+    for image, told in zip(attacked, result.by_image(), strict=True)
+  ]
+  write_csv(path / "images.csv", by_image, summed=True)
   if by_stratum:
     evaluation["strata"] = by_stratum
     write_csv(path / "strata.csv", by_stratum, summed=True)
@@ -212,6 +221,23 @@ def kept_results(
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
   )
   return trials.Kept(folder, identity)
+
+
+def _masking(
+  config: Config,
+  suite: Suite,
+  who: Attackers,
+  kept: trials.Kept,
+  log: Callable[[str], None],
+) -> Mapping[str, Any]:
+  """The checks for masking, at the largest size that is asked for."""
+  if any(trial.settings.get("norm", "linf") != "linf" for trial in suite.trials):
+    text = "it is asked of attacks whose size is the largest change of a pixel"
+    return {"passed": None, "checks": [], "text": text}
+  largest, full = max(config.attack_eps), "surrogate" in suite.attackers
+  return kept.remember(
+    who.masking_name(largest, full), lambda: who.masking(largest, log, full)
+  )
 
 
 def _worst_case(

@@ -7,7 +7,7 @@ import pathlib
 from fedsafe_tff.data import sums
 
 _FOLDERS = ("", "models", "models/history", "survey")
-_EVALUATION = ("evaluation.json", "transfer_matrix.csv", "strata.csv", "examples.npz")
+_EVALUATION = ("evaluation.json", "transfer_matrix.csv", "images.csv", "strata.csv", "examples.npz")
 _SURVEY = "survey/"
 _ALWAYS = ("evaluation.json", "models/global.npz")
 

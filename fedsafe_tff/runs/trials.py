@@ -140,7 +140,7 @@ def of_suite(
   made, run = [], {}
   for name in suite.attackers:
     for trial in suite.possible(attackers):
-      for eps in sizes if trial.attacker == name else ():
+      for eps in (trial.sizes or sizes) if trial.attacker == name else ():
         spec, who = trial.spec(eps, labels), attackers[name]
         before = run.setdefault((name, eps), ())
         called = name if who is not None else ""

@@ -16,6 +16,11 @@ from fedsafe_tff.runs import attackers
 from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
+try:  # here, and not within a test: ART sets up logging anew, which closes what pytest captures in
+  import art
+except ImportError:
+  art = None
+
 pytestmark = pytest.mark.usefixtures("built_once")
 
 
@@ -100,6 +105,54 @@ def test_clients_may_use_what_they_train_of_their_copies(run, one_attacker):
   assert (run / "attacks" / "strong-trained" / "by_image" / "identity.json").is_file()
 
 
+@pytest.mark.skipif(art is None, reason="the extra art is not installed: make setup-test")
+def test_any_attack_under_any_attacker(run, few_steps, capsys, monkeypatch):
+  monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
+  words = [str(run), "--attack_eps=0.1", "--attackers=own_copy,noise_ensemble,black_box_labels"]
+  words += ["--attack=art:HopSkipJump:max_iter=1,init_eval=2,max_eval=2,init_size=2"]
+  before = set((run / "attacks").glob("*")) if (run / "attacks").is_dir() else set()
+  assert attack.attack([*words, "--attack_images=2"]) == 0
+  (folder,) = set((run / "attacks").glob("*")) - before
+  assert folder.name.startswith("chosen-")
+  found = tiny.read_json(folder / "evaluation.json")
+  assert found["evaluation"] == "chosen" and found["attacked_images"] == 2
+  rows = {row["attacker"]: row for row in found["results"]}
+  assert set(rows) == {"own_copy", "noise_ensemble", "black_box_labels", "worst"}
+  assert rows["black_box_labels"]["queries"] > 1 and "queries" not in rows["own_copy"]
+  out = capsys.readouterr().out
+  assert "black_box_labels asked" in out and "95 % intervals over the images (Wilson)" in out
+  low, high = rows["worst"]["intervals"]["asr_self"]
+  assert 0 <= low <= rows["worst"]["asr_self"] <= high <= 1
+  each = tiny.rows(folder / "images.csv")
+  assert {row["attacker"] for row in each} == {"worst"} and len(each) == 2
+  own = np.mean([float(row["flipped_self"]) for row in each])
+  assert own == pytest.approx(rows["worst"]["asr_self"])
+
+
+def test_euclidean_sizes_of_their_own_are_not_asked_for_masking(run, few_steps):
+  words = [str(run), "--attack=pgd:norm=l2,eps=0.5+2,steps=2", "--attack_images=2"]
+  assert attack.attack(words) == 0
+  (folder,) = [
+    f for f in (run / "attacks").glob("chosen-*")
+    if "norm=l2" in (f / "evaluation.json").read_text()
+  ]  # fmt: skip
+  found = tiny.read_json(folder / "evaluation.json")
+  assert [row["eps"] for row in found["results"]] == [0.5, 2.0]
+  assert found["masking"]["passed"] is None
+  assert "masking was not checked" in (run / "report.html").read_text()
+
+
+def test_other_colluders_leave_what_was_made_of_fewer(run, few_steps, monkeypatch):
+  monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
+  attack.attack([str(run), "--attack_eps=0.1"])
+  kept = sorted((run / "attacks" / "strong" / "by_image").glob("*.npz"))
+  words = [str(run), "--attack_eps=0.1", "--attackers=colluding_mean", "--attack=pgd:steps=2"]
+  assert attack.attack([*words, "--attack_colluders=2"]) == 0
+  assert sorted((run / "attacks" / "strong" / "by_image").glob("*.npz")) == kept
+  with pytest.raises(UserError, match="--attack_colluders=4 is more than --num_clients=3"):
+    attack.attack([*words, "--attack_colluders=4"])
+
+
 def file_words(run, *more):
   images = {k: v for k, v in tiny.FLAGS.items() if "attack" not in k and "adapt" not in k}
   del images["evaluation"]
@@ -159,6 +212,11 @@ def test_files_that_are_no_models_of_these_images(run, tmp_path):
     (["RUN", "--clients_use=global"], "choose received or trained"),
     (["RUN", "--rounds=3"], "'--rounds=3' is not for a run folder"),
     (["RUN", "--out=x"], "--out is for a model's file"),
+    (["RUN", "--attackers=insider"], "attacker 'insider' is unknown"),
+    (["RUN", "--attackers=imitation"], "no such attacker here: imitation: noise_ensemble imitates"),
+    (["RUN", "--attack=pdg"], "attack 'pdg' is unknown"),
+    (["RUN", "--attack=pgd", "--suite=standard"], "choose of --suite=strong"),
+    (["RUN", "--attack_colluders=two"], "--attack_colluders=two is no whole number"),
     (["RUN/models/global.npz", "--clients_use=trained"], "is for a run folder"),
   ],
 )

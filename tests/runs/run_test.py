@@ -16,7 +16,7 @@ from tests.runs import built_once, tiny
 RESULT_KEYS = {
   "attacker", "attack", "eps", "clean_accuracy", "asr_self", "asr_avg", "asr_self_correct",
   "asr_avg_correct", "attack_accuracy_self", "attack_accuracy_avg", "random_noise_flip_rate",
-  "zero_gradient_share",
+  "zero_gradient_share", "intervals",
 }
 
 
@@ -54,13 +54,23 @@ def test_every_defense_leaves_a_whole_folder(finished, defense):
   for result in evaluation["results"]:
     assert set(result) == RESULT_KEYS
     assert result["attacker"] == "own_copy"
-    numbers = [v for k, v in result.items() if k not in ("attacker", "attack", "asr_self_correct",
-                                                        "asr_avg_correct")]
-    assert all(0 <= v <= 1 for v in numbers)
+    none = ("attacker", "attack", "asr_self_correct", "asr_avg_correct", "intervals")
+    assert all(0 <= v <= 1 for k, v in result.items() if k not in none)
+    for name, (low, high) in result["intervals"].items():
+      assert 0 <= low <= result[name] <= high <= 1 and high - low > 0.05  # of a few dozen images
   assert {"majority_class", "color_ridge"} <= set(evaluation["trivial_baselines"])
   assert [r["round"] for r in tiny.rows(run / "metrics.csv")] == ["1", "2"]
   assert len(tiny.rows(run / "clients.csv")) == 6
   assert len(tiny.rows(run / "transfer_matrix.csv")) == 4 * 9
+  images = tiny.rows(run / "images.csv")
+  assert len(images) == 4 * evaluation["attacked_images"]
+  for result in evaluation["results"]:
+    each = [row for row in images if (row["attack"], float(row["eps"])) == (result["attack"],
+                                                                           result["eps"])]
+    for name, column in (("asr", "flipped"), ("attack_accuracy", "right")):
+      for side in ("self", "avg"):
+        mean = np.mean([float(row[f"{column}_{side}"]) for row in each])
+        assert mean == pytest.approx(result[f"{name}_{side}"])
   manifest = tiny.read_json(run / "manifest.json")
   noisy = defense in _NOISY
   assert manifest["seeds"] == {"seed": 0, "noise_seed": _NOISE_SEED if noisy else None}
@@ -143,7 +153,8 @@ def test_reports_and_comparisons_of_runs(finished, capsys):
   compare.compare([str(finished[d]) for d in ("none", "distributed_noise")])
   lines = capsys.readouterr().out.splitlines()
   evaluation = tiny.read_json(finished["distributed_noise"] / "evaluation.json")
-  assert sum(line.startswith("|") for line in lines) == 4  # what follows are warnings
+  # The runs; then each attack's own and others' copies on the same images; then warnings.
+  assert sum(line.startswith("|") for line in lines) == (2 + 2) + (2 + 4 * 2)
   assert "| phantom, none |" in lines[2].replace("two_class, ", "")
   assert f"{evaluation['results'][0]['asr_self']:.3f}" in lines[3]
 

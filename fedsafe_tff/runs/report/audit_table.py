@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedsafe_tff.runs.report import audit_page, compare, side_by_side
+from fedsafe_tff.runs.report import audit_page, compare, run_folder
 from fedsafe_tff.runs.report.render import markdown, plain
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
@@ -59,7 +59,7 @@ def table(audits: Sequence[Audited]) -> str:
     "SSIM of one inverted image / another", "epsilon is at least (95 %)",
   ]  # fmt: skip
   rows = []
-  for name, each in zip(side_by_side.names(runs), audits):
+  for name, each in zip(run_folder.names(runs), audits):
     now = each.run.privacy.get("now") or {}
     stated = each.found["one_run"]["stated_epsilon"] if not now else now.get("epsilon")
     for place, row in enumerate(each.rows):

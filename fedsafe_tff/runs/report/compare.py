@@ -8,6 +8,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.config import BEFORE
+from fedsafe_tff.runs.report import run_folder, same_images
 from fedsafe_tff.runs.report.render import markdown, plain
 from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
 from fedsafe_tff.runs.report.warnings import collapsed, masked
@@ -98,7 +99,9 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       "images: it is the global model's where all clients hold that, and left out otherwise: "
       f"{', '.join(older)}.\n"
     )
-  return "\n".join([markdown(headings, rows), *notes])
+  names = run_folder.names(runs)
+  same = same_images.table(runs, names)
+  return "\n".join([markdown(headings, rows), *notes, *([same] if same else [])])
 
 
 def _versions(run: RunFolder) -> dict[str, int | str]:

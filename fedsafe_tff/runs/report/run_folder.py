@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class RunFolder:
     passes: A row per pass of an iterated adaptation.
     privacy: What is guaranteed of the clients' images; runs of before have none.
     audit: What attacks on that found.
+    images: A row per attack, size and attacked image; older runs have none.
   """
 
   path: pathlib.Path
@@ -52,6 +53,7 @@ class RunFolder:
   passes: list[Row] = dataclasses.field(default_factory=list)
   privacy: dict[str, Any] = dataclasses.field(default_factory=dict)
   audit: dict[str, Any] = dataclasses.field(default_factory=dict)
+  images: list[Row] = dataclasses.field(default_factory=list)
 
   @classmethod
   def read(
@@ -88,6 +90,7 @@ class RunFolder:
       passes=read.table("adaptation.csv"),
       privacy=read.json("privacy.json"),
       audit=read.json("audit/audit.json"),
+      images=read.table("images.csv"),
     )
 
   def title(self) -> str:
@@ -127,6 +130,15 @@ class RunFolder:
       if isinstance(row.get(key), float):
         made[name][place[int(row["adversary"])], place[int(row["victim"])]] = row[key]
     return made
+
+
+def names(runs: Sequence[RunFolder]) -> list[str]:
+  """Names of runs that differ: their titles, with the folder where two are alike."""
+  titles = [run.title() for run in runs]
+  return [
+    title if titles.count(title) == 1 else f"{title} ({run.path.name})"
+    for title, run in zip(titles, runs)
+  ]
 
 
 class _Reader:

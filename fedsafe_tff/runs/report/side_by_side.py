@@ -77,15 +77,6 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
   return path
 
 
-def names(runs: Sequence[RunFolder]) -> list[str]:
-  """Names of runs that differ: their titles, with the folder where two are alike."""
-  titles = [run.title() for run in runs]
-  return [
-    title if titles.count(title) == 1 else f"{title} ({run.path.name})"
-    for title, run in zip(titles, runs)
-  ]
-
-
 def worst_rows(evaluation: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:
   """By size what all attackers get together, or the worst of the paper's attacks."""
   results = evaluation["results"]

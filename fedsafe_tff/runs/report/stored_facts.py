@@ -47,8 +47,8 @@ _RATES = (
   "attack_accuracy_self", "attack_accuracy_avg", "random_noise_flip_rate", "zero_gradient_share",
 )  # fmt: skip
 _RESULT = {"attacker": Maybe(TEXT), "attack": TEXT, "eps": NUMBER} | {
-  name: Maybe(NUMBER) for name in (*_RATES, "sampled_clients", "of_clients")
-}
+  name: Maybe(NUMBER) for name in (*_RATES, "sampled_clients", "of_clients", "queries")
+} | {"intervals": Maybe(Each(Pair(NUMBER)))}
 _STRATA = ("accuracy", "asr_self", "asr_avg", "attack_accuracy_self", "attack_accuracy_avg")
 _STRATUM = {"attack": TEXT, "eps": NUMBER, "site": ANY, "count": NUMBER} | {
   f"{name}{end}": Maybe(NUMBER) for name in _STRATA for end in ("", "_low", "_high")
@@ -139,6 +139,7 @@ _NEEDED = {
   "metrics.csv": ("round",),
   "clients.csv": ("round", "client"),
   "transfer_matrix.csv": ("eps", "adversary", "victim"),
+  "images.csv": ("image", "eps"),
   "adaptation.csv": _EACH_PASS,
 }
 _TEXTS = ("attacker", "attack")

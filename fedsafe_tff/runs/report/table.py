@@ -49,6 +49,7 @@ _WHO = {
   "surrogate": "has no copy, and attacks through a model trained on its own data alone",
   "imitation": "makes copies as the server does, and attacks through all of them",
   "black_box": "asks each victim for scores, and holds nothing",
+  "black_box_labels": "asks each victim for labels alone, and holds nothing",
   "worst": "an image is lost if any of the attackers gets it; avg is over those outside of all",
 }
 _TRIVIAL = {
@@ -72,6 +73,13 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
     lines.append(_SAMPLED.format(**sampled[0]))
     for entry in sampled:
       lines.append(f"{entry['attacker']}, {entry['attack']} {entry['eps']:g}: {_ends(entry)}.")
+  lines += _intervals(evaluation)
+  lines += [
+    f"{entry['attacker']} asked {entry['queries']:.0f} times an image at eps {entry['eps']:g}, in "
+    "the mean."
+    for entry in entries
+    if entry.get("queries") is not None and entry["attacker"] != "worst"
+  ]
   names = dict.fromkeys(entry.get("attacker") for entry in entries)
   if set(names) - {None, OWN_COPY}:
     told = [f"{name} {_WHO[name]}" for name in names if name in _WHO]
@@ -80,6 +88,26 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
     lines.append(f"attacker {name} here: {told}.")
   for name, reason in evaluation.get("left_out", {}).items():
     lines.append(f"attacker {name} is left out: {reason}.")
+  return lines
+
+
+def _intervals(evaluation: Mapping[str, Any]) -> list[str]:
+  """What chance of the images leaves of the last attacker's rates, who is all of them together."""
+  rows = evaluation.get("results", [])
+  last = rows[-1].get("attacker") if rows else None
+  lines = []
+  for row in rows:
+    ends = row.get("intervals") or {}
+    told = [
+      f"{heading} [{ends[name][0]:.3f}, {ends[name][1]:.3f}]"
+      for name, heading in COLUMNS
+      if name in ends
+    ]
+    if told and row.get("attacker") == last:
+      lines.append(
+        f"95 % intervals over the images (Wilson), {row['attack']} eps {row['eps']:g}: "
+        f"{', '.join(told)}."
+      )
   return lines
 
 

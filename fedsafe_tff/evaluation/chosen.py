@@ -1,0 +1,147 @@
+"""A suite of attacks and attackers that somebody chose, from text.
+
+An attack is written `NAME` or `NAME:field=value,...`: a name of `attacks.ATTACKS`, or `art:` and an
+attack of the Adversarial Robustness Toolbox. Fields are those of `AttackSpec`, besides `step` for
+its step in shares of eps and `eps` for sizes of its own, joined by `+`; whatever else is named is
+an option of the attack. What is not said is as the suite `strong` has it where it has the attack.
+"""
+
+import ast
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from fedsafe_tff.attacks import art_adapter
+from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.suites import SUITES, Suite, Trial
+
+NAME = "chosen"
+LABELS = "black_box_labels"  # a black box that answers with labels alone, in no suite
+# Not to be written: the size of a step is a share of eps, and labels are a setting of the run.
+_ELSEWHERE = ("name", "step_size", "labels", "options")
+_FIELDS = {
+  field.name: field.type
+  for field in dataclasses.fields(AttackSpec)
+  if field.name not in (*_ELSEWHERE, "eps")
+}
+_IMAGES = SUITES["strong"].images
+_SIZE = 0.5  # any, for a look at what does not depend on it
+
+
+def known() -> tuple[str, ...]:
+  """Names of attackers that can be chosen."""
+  return (*SUITES["strong"].attackers, LABELS)
+
+
+def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:
+  """The suite.
+
+  Args:
+    attackers: Names; none for the client on its own copy.
+    attacks: As written, see above; none for those that `strong` has of each attacker.
+
+  Raises:
+    UserError: A name, field or value that there is not, or an attacker without any attack.
+  """
+  for name in attackers:
+    if name not in known():
+      raise UserError(f"attacker {name!r} is unknown: choose of {', '.join(known())}")
+  trials = []
+  for attacker in dict.fromkeys(attackers or ("own_copy",)):
+    if attacks:
+      trials += [trial(text, attacker) for text in dict.fromkeys(attacks)]
+      continue
+    found = [one for one in SUITES["strong"].trials if one.attacker == attacker]
+    if not found:
+      raise UserError(
+        f"{attacker} has no attack of its own: name one that needs no scores, as "
+        "--attack=art:HopSkipJump"
+      )
+    trials += found
+  if len({one.settings.get("norm", "linf") for one in trials}) > 1:
+    raise UserError("sizes of two norms are no one scale: ask for the attacks of one at a time")
+  return Suite(NAME, tuple(trials), images=_IMAGES)
+
+
+def trial(text: str, attacker: str = "own_copy") -> Trial:
+  """An attack as it is written, under an attacker.
+
+  Raises:
+    UserError: It is none, see `chosen`.
+  """
+  name, step, settings, options, sizes = *_as_in_strong(_name(text)), {}, ()
+  for field, value in _pairs(text):
+    if field == "eps":
+      sizes = tuple(_number(part, text, field) for part in value.split("+"))
+    elif field == "step":
+      step = _number(value, text, field)
+    elif field in _FIELDS:
+      settings[field] = _typed(value, _FIELDS[field], text, field)
+    elif field in _ELSEWHERE:
+      raise UserError(f"attack {text!r}: {field} can't be set here; step=SHARE is a share of eps")
+    else:
+      options[field] = _literal(value)
+  if options:
+    settings["options"] = dict(settings.get("options", {})) | options
+  made = Trial(text, {"name": name, **settings}, attacker, step, sizes)
+  for eps in sizes or (_SIZE,):
+    made.spec(eps)  # refuses what the attack does not have
+  if made.spec(_SIZE).from_art:
+    art_adapter.find(name)
+  return made
+
+
+def _name(text: str) -> str:
+  """What stands before the fields: `art:` belongs to the name."""
+  parts = text.split(":")
+  return ":".join(parts[: 2 if parts[0] == "art" else 1])
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+  rest = text[len(_name(text)) + 1 :]
+  pairs = [part.partition("=") for part in rest.split(",")] if rest else []
+  for field, equals, value in pairs:
+    if not (field and equals and value):
+      raise UserError(f"attack {text!r}: write NAME:field=value,field=value")
+  return [(field, value) for field, _, value in pairs]
+
+
+def _as_in_strong(name: str) -> tuple[str, float, dict[str, Any]]:
+  """Name, step and settings of the first attack of that name in `strong`; else the defaults."""
+  for one in SUITES["strong"].trials:
+    if one.settings["name"] == name:
+      settings = {key: value for key, value in one.settings.items() if key != "name"}
+      return name, one.step, settings
+  return name, 0.0, {}
+
+
+def _typed(value: str, kind: Any, text: str, field: str) -> Any:
+  if kind is str:
+    return value
+  if kind is bool:
+    if value.lower() not in ("true", "false"):
+      raise UserError(f"attack {text!r}: {field} is true or false, not {value}")
+    return value.lower() == "true"
+  number = _number(value, text, field)
+  if number != int(number):
+    raise UserError(f"attack {text!r}: {field} is a whole number, not {value}")
+  return int(number)
+
+
+def _number(value: str, text: str, field: str) -> float:
+  try:
+    made = float(value)
+  except ValueError:
+    made = float("nan")
+  if not abs(made) < float("inf"):
+    raise UserError(f"attack {text!r}: {field} is a number, not {value}")
+  return made
+
+
+def _literal(value: str) -> Any:
+  """An option: a number, true or false, or text."""
+  try:
+    return ast.literal_eval({"true": "True", "false": "False"}.get(value.lower(), value))
+  except (ValueError, SyntaxError):
+    return value
