@@ -2,8 +2,9 @@
 
 python -m experiments.demo [--run_dir=FOLDER] [--flag=value ...]
 
-Flags are those of experiments.train less --defense, and hold for all three. The same command with
-the same --run_dir goes on where it was stopped.
+Flags are those of experiments.train less --defense, and hold for all three. Each run is evaluated
+as they say, then attacked by who knows the noise or pools copies, at the largest size. The same
+command with the same --run_dir goes on where it was stopped.
 """
 
 import dataclasses
@@ -38,6 +39,11 @@ RUNS = (
   ),
 )
 
+# Who knows of noise or pools copies, with one attack that is quick.
+ATTACKERS = ("own_copy", "noise_ensemble", "averaging", "colluding_mean", "colluding_ensemble")
+ATTACK = "mi_fgsm:steps=10,loss=margin"
+_IMAGES = 40
+
 
 def demo(arguments: Sequence[str]) -> int:
   """Runs the three and writes the page; returns the exit code."""
@@ -62,12 +68,32 @@ def demo(arguments: Sequence[str]) -> int:
     except Stopped:
       print(f"stopped: the same command with --run_dir={folder} continues", flush=True)
       return 1
-    found = RunFolder.read(path)
-    print(summary(found, terminal=sys.stdout.isatty()), flush=True)
+    print(summary(RunFolder.read(path), terminal=sys.stdout.isatty()), flush=True)
+    found = _attacked(path, config)
     entries.append(side_by_side.Entry(title, text, found))
   page = side_by_side.write(folder / "demo.html", "Three defences on embedded data", entries)
   print(f"page: {page}")
   return 0
+
+
+def _attacked(path: pathlib.Path, config):
+  """The run, attacked by several attackers too, with its report."""
+  from fedsafe_tff.evaluation.chosen import chosen
+  from fedsafe_tff.runs import attack
+  from fedsafe_tff.runs.report.build import build
+  from fedsafe_tff.runs.report.progress import Progress
+  from fedsafe_tff.runs.report.run_folder import RunFolder
+
+  settings = {
+    "evaluation": "strong",
+    "attack_eps": (max(config.attack_eps),),
+    "attack_images": min(_IMAGES, config.attack_images or _IMAGES),
+  }
+  suite, moved = chosen(ATTACKERS, [ATTACK]), {"cache_dir": config.cache_dir}
+  with Progress() as progress:
+    attack.attack_run(path, settings, suite=suite, log=progress.note, **moved)
+  build(path)
+  return RunFolder.read(path)
 
 
 def _new_folder() -> pathlib.Path:

@@ -26,8 +26,11 @@ def test_three_runs_and_a_page(folder):
   page = (folder / "demo.html").read_text()
   for name, title, *_ in demo.RUNS:
     assert title in page and f'href="{name}/report.html"' in page
-  rows = re.findall(r"<tr>(?:(?!</tr>).)*<td>(?:(?!</tr>).)*</tr>", page, re.DOTALL)
-  assert len(rows) == 3
+  rows = re.findall(r"<tr>((?:(?!</tr>).)*<td>(?:(?!</tr>).)*)</tr>", page, re.DOTALL)
+  cells = [re.findall(r"<td>(.*?)</td>", row) for row in rows]
+  assert [row[0] for row in cells[3:]] == [*demo.ATTACKERS, "all of them"]
+  for row in cells[3:]:  # of an undefended run nobody draws or pools copies
+    assert (row[1] == "-") == (row[0] not in ("own_copy", "all of them")) and "-" not in row[2:]
 
 
 @pytest.mark.slow

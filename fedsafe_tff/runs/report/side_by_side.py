@@ -5,13 +5,13 @@ import dataclasses
 import pathlib
 import tempfile
 import urllib.parse
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.report import pareto, plots, style, templates
-from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
+from fedsafe_tff.runs.report import pareto, plots, strongest, style, templates
+from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.strongest import worst_rows
 from fedsafe_tff.runs.report.warnings import warnings
 
 _PICTURES = (("Transfer matrix", plots.transfer_heatmap), ("Examples", plots.triptych))
@@ -66,6 +66,9 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
       }
       for entry in entries
     ],
+    who=strongest.table([entry.run for entry in entries], sizes[-1]),
+    who_headings=["attacker", *(entry.name for entry in entries)],
+    who_size=f"{sizes[-1]:g}",
     curves=_curves(entries),
     pareto=_pareto(entries, sizes),
     suites=sorted({str(entry.run.evaluation.get("evaluation", "paper")) for entry in entries}),
@@ -75,31 +78,6 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
   with atomic_path(path) as temporary:
     temporary.write_text(page, encoding="utf-8")
   return path
-
-
-def worst_rows(evaluation: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:
-  """By size what all attackers get together, or the worst of the paper's attacks."""
-  results = evaluation["results"]
-  last = results[-1].get("attacker", OWN_COPY)
-  found: dict[float, Mapping[str, Any]] = {}
-  for row in results:
-    before = found.get(row["eps"])
-    if row.get("attacker", OWN_COPY) != last:
-      continue
-    if before is None or row["asr_self"] > before["asr_self"]:
-      found[row["eps"]] = row
-  return found
-
-
-def strongest(evaluation: Mapping[str, Any], eps: float, side: str) -> str:
-  """The attacker that changes most labels of a side at a size; of one alone, the attack."""
-  rows = [r for r in evaluation["results"] if r["eps"] == eps and r.get("attacker") != "worst"]
-  rows = [r for r in rows if r.get(f"asr_{side}") is not None]
-  if not rows:
-    return "-"
-  best = max(rows, key=lambda row: row[f"asr_{side}"])
-  alone = len({row.get("attacker", OWN_COPY) for row in rows}) == 1
-  return best["attack"] if alone else best.get("attacker", OWN_COPY)
 
 
 def _common_sizes(entries: Sequence[Entry]) -> list[float]:
@@ -114,7 +92,7 @@ def _headings(sizes: Sequence[float]) -> list[str]:
     "defence", "clean accuracy, global / copies",
     *(f"{what}, eps {eps:g}" for eps in sizes for what in ("robust accuracy self / avg",
                                                           "ASR self / avg")),
-    "strongest", "seconds",
+    "strongest self / avg", "seconds",
   ]  # fmt: skip
 
 
@@ -127,7 +105,9 @@ def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
     row = rows[eps]
     for name in ("attack_accuracy", "asr"):
       cells.append(_pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
-  cells.append(strongest(evaluation, sizes[-1], "self"))
+  several, sides = strongest.of_several(entry.run), ("self", "avg")
+  names = [strongest.strongest(several, sizes[-1], side) for side in sides]
+  cells.append(" / ".join(dict.fromkeys(names)))
   seconds = entry.run.manifest.get("seconds_of_last_session")
   return [*cells, "-" if seconds is None else f"{seconds:.0f}"]
 

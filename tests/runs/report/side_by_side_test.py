@@ -44,7 +44,8 @@ def test_the_worst_of_all_attackers_and_who_it_is(tmp_path):
     tmp_path / "page.html", "Two <runs>",
     [entry(tmp_path, "one", strong), entry(tmp_path, "two", weak)],
   )
-  first, second = cells(page)
+  first, second, *attackers = cells(page)
+  assert [row[0] for row in attackers] == ["own_copy", "noise_ensemble", "all of them"]
   assert first[:4] == ["one", "0.900 / 0.850", "0.500 / 0.550", "0.400 / 0.200"]
   assert first[4] == "noise_ensemble"
   assert second[2:5] == ["0.200 / 0.250", "0.700 / 0.350", "fgsm"]
@@ -53,6 +54,31 @@ def test_the_worst_of_all_attackers_and_who_it_is(tmp_path):
   assert 'href="one/report.html"' in text
   assert "Accuracy under the worst attack against clean accuracy" in text
   assert not re.search(r"(src|href)=\"http", text)  # needs no network
+
+
+def test_who_attacks_best_in_each_run_a_later_evaluation_counts(tmp_path):
+  alone = {"results": [result(0.01, 0.7, 0.2, "worst of 4")]}
+  later = {
+    "results": [
+      result(0.01, 0.7, 0.2, "worst of 2"),
+      result(0.01, 0.6, 0.1, "mi", "averaging") | {"asr_avg": 0.3},
+      result(0.01, 0.5, 0.4, "worst of 3", "worst"),
+    ],
+  }
+  entries = [entry(tmp_path, "one", alone), entry(tmp_path, "two", alone)]
+  entries[1].run.again["chosen-1"] = later
+  page = side_by_side.write(tmp_path / "page.html", "Who", entries)
+  found = cells(page)
+  # Of a suite of one attacker its attacks together are no name of anybody.
+  assert found[0][4] == "own_copy" and found[1][4] == "own_copy / averaging"
+  assert found[2:] == [
+    ["own_copy", "0.200 / 0.100", "0.200 / 0.100"],
+    ["averaging", "-", "0.100 / 0.300"],
+    ["all of them", "0.200 / 0.100", "0.400 / 0.200"],
+  ]
+  assert "Who attacks best" in page.read_text()
+  page = side_by_side.write(tmp_path / "page.html", "Who", entries[:1])
+  assert "Who attacks best" not in page.read_text()
 
 
 def test_a_size_that_one_lacks_has_no_column(tmp_path):
