@@ -8,7 +8,7 @@ the paper: the rest, 1 - pA, is taken for the runner-up, which for two classes i
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.stats
@@ -141,6 +141,7 @@ class Smoother:
     n0: int = 100,
     n: int = 1000,
     alpha: float = 0.001,
+    progress: Callable[[int, int], None] | None = None,
   ) -> Certificates:
     """The paper's CERTIFY.
 
@@ -152,6 +153,7 @@ class Smoother:
       n: Other draws that bound its chance. The paper takes 100000; with n draws no radius can be
         above sigma Phi^-1(alpha^(1/n)).
       alpha: Chance of a wrong certificate, per image.
+      progress: Is told how many images of how many are done, at every twentieth of them.
 
     Raises:
       UserError: Counts below 1 or an alpha outside of (0, 1).
@@ -165,6 +167,8 @@ class Smoother:
       own = keys.fold(key, keys.SMOOTHING, index)
       chosen.append(int(self.counts(weights, image, n0, keys.fold(own, 0)).argmax()))
       hits.append(int(self.counts(weights, image, n, keys.fold(own, 1))[chosen[-1]]))
+      if progress is not None and len(hits) % max(1, len(images) // 20) == 0:
+        progress(len(hits), len(images))
     low = clopper_pearson_low(np.array(hits), n, alpha)
     sure = low > 0.5
     return Certificates(

@@ -37,6 +37,7 @@ class RunFolder:
     passes: A row per pass of an iterated adaptation.
     privacy: What is guaranteed of the clients' images; runs of before have none.
     audit: What attacks on that found.
+    certificates: What randomised smoothing certifies of a model of the run.
     images: A row per attack, size and attacked image; older runs have none.
   """
 
@@ -54,6 +55,7 @@ class RunFolder:
   privacy: dict[str, Any] = dataclasses.field(default_factory=dict)
   audit: dict[str, Any] = dataclasses.field(default_factory=dict)
   images: list[Row] = dataclasses.field(default_factory=list)
+  certificates: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def read(
@@ -91,6 +93,7 @@ class RunFolder:
       privacy=read.json("privacy.json"),
       audit=read.json("audit/audit.json"),
       images=read.table("images.csv"),
+      certificates=read.json("certificates/certificates.json"),
     )
 
   def title(self) -> str:

@@ -106,6 +106,17 @@ SHAPES = {
     "inversion": Maybe([{"images": NUMBER, "ssim": NUMBER, "control": NUMBER}]),
     "one_run": Maybe({"sentence": TEXT}),
   },
+  "certificates.json": {
+    "model": TEXT, "images": NUMBER, "clean_accuracy": NUMBER, "draws": NUMBER, "alpha": NUMBER,
+    "sigmas": [
+      {
+        "sigma": NUMBER, "abstained": NUMBER,
+        "radii": [
+          {"l2": NUMBER, "linf": NUMBER, "certified_accuracy": NUMBER, "interval": Pair(NUMBER)}
+        ],
+      }
+    ],
+  },
   "evaluation.json": {
     "evaluation": Maybe(TEXT),
     "clean_accuracy_global": Maybe(NUMBER),
