@@ -88,6 +88,10 @@ def test_every_new_member_is_used_by_flag(grown):
   flags = {word.split("=")[0] for word in _FLAGS}
   config = (grown / "run" / "config.json").read_text()
   assert all(f'"{flag.removeprefix("--")}"' in config for flag in flags)
+  done = _run(grown, "import sys\nfrom fedsafe_tff.commands import cli\nsys.exit(cli.main())",
+              "attack", "run", "--attackers=all_copies", "--attack=pgd:steps=2",
+              "--attack_eps=0.1", "--attack_images=4")  # fmt: skip
+  assert done.returncode == 0 and "all_copies, pgd:steps=2" in done.stdout, done.stderr
 
 
 def test_help_and_messages_name_the_new_members(grown):

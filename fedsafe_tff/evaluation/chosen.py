@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks import art_adapter
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
@@ -26,12 +27,18 @@ _FIELDS = {
   if field.name not in (*_ELSEWHERE, "eps")
 }
 _IMAGES = SUITES["strong"].images
+_IN_PARTS = ("colluding", "worst")  # known by how copies are pooled, and as the total
 _SIZE = 0.5  # any, for a look at what does not depend on it
 
 
 def known() -> tuple[str, ...]:
   """Names of attackers that can be chosen."""
-  return (*SUITES["strong"].attackers, LABELS)
+  return (*SUITES["strong"].attackers, LABELS, *added())
+
+
+def added() -> tuple[str, ...]:
+  """Names of attackers of the registry that are in no suite: they need no settings."""
+  return tuple(n for n in ATTACKERS if n not in (*SUITES["strong"].attackers, *_IN_PARTS))
 
 
 def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:

@@ -12,9 +12,10 @@ from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attackers.black_box import BlackBox
 from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, OwnCopy, RoundHistory
 from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
+from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.evaluation.chosen import LABELS
+from fedsafe_tff.evaluation.chosen import LABELS, added
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
 from fedsafe_tff.evaluation.suites import SUITES, Suite
@@ -94,7 +95,7 @@ class Attackers:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
     found["imitation"] = _ONE_MODEL if one_model else self._imitation()
     found["black_box"], found[LABELS] = BlackBox("scores"), BlackBox("labels")
-    return found
+    return found | {name: ATTACKERS[name]() for name in added()}
 
   def _imitation(self) -> Attacker | str:
     if not self._trains:
