@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.attackers.attacker import Attacker, check_positive
-from fedsafe_tff.attackers.holding import Holding, Weights, digest
+from fedsafe_tff.attackers.copies import OwnCopy
+from fedsafe_tff.attackers.holding import Holding, Weights, digest, mean
 from fedsafe_tff.models.functional import FunctionalModel
 
 # (client, weights, key) to weights: from a copy of the client's, with the client's data.
@@ -80,15 +81,17 @@ class Surrogate(_Making):
 
 @dataclasses.dataclass(frozen=True)
 class Imitation(_Making):
-  """Makes copies as the defender does, from its own copy and images; attacks through all of them.
+  """Makes copies as the defender does, from what it holds; attacks through these and its own.
 
   Attributes:
     make: (client, weights, key) to the weights of a copy, in the defender's way.
-    count: How many it makes; its own copy is one more.
+    count: How many it makes.
+    around: What it holds: it makes copies of the mean of these models, as of its own alone.
   """
 
   make: FromCopy
   count: int = 4
+  around: Attacker = OwnCopy()
   _made: dict = _nothing_yet()
 
   name: ClassVar[str] = "imitation"
@@ -98,8 +101,18 @@ class Imitation(_Making):
 
   def holdings(self, client, copies, key) -> list[Holding]:
     """See `Attacker`."""
+    (held,) = self.around.holdings(client, copies, key)
+    source = held.models[0] if len(held.models) == 1 else mean(held.models)
     made = [
-      self._once(self.make, client, keys.fold(key, number), copies[client])
+      self._once(self.make, client, keys.fold(key, number), source)
       for number in range(self.count)
     ]
-    return [Holding((copies[client], *made), stream=client)]
+    return [Holding((*held.models, *made), stream=client)]
+
+  def insiders(self, client, count) -> tuple[int, ...]:
+    """See `Attacker`."""
+    return self.around.insiders(client, count)
+
+  def check(self, count) -> None:
+    """See `Attacker`."""
+    self.around.check(count)

@@ -6,14 +6,15 @@ python -m experiments.attack WEIGHTS.npz --dataset=... [--model=NAME] [FLAGS of 
 python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.train]
 
 --suite        standard, or strong (the default): all attackers, the worst of them image by image
---attackers    some of the suite's attackers alone, and black_box_labels, which answers with labels
+--attackers    some of the suite's attackers alone, with a number of theirs where they have one, as
+               in colluding_mean:5 or imitation:10; and black_box_labels, colluding_imitation,
+               imitation_all_images, which no suite has
 --attack       an attack for them in the place of the suite's, NAME or NAME:field=value,...; may be
                given again. NAME is fgsm, pgd, mi_fgsm, ni_fgsm, di_fgsm, vmi_fgsm, apgd, square or
                art:CLASS of the Adversarial Robustness Toolbox; a field is steps, step (in shares of
                eps), random_start, restarts, norm (linf, l2), loss (cross_entropy, margin, dlr),
                target (runner_up, least_likely), keep (last, worst), eps (sizes, joined by
                +), or an option of the attack. Without --attackers it goes through the own copy
---attack_colluders  how many clients collude
 --clients_use  received: the copies as they came; trained: after a round of local training
 --attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
 --attack_images  how many images; under strong 100 by default
@@ -33,7 +34,7 @@ from fedsafe_tff.errors import UserError
 
 _OWN = {
   "suite": "strong", "clients_use": "received", "attack_eps": "0.012,0.03", "attack_images": "0",
-  "out": "", "attackers": "", "attack_colluders": "",
+  "out": "", "attackers": "",
 }  # fmt: skip
 _MOVED = ("data_dir", "cache_dir")
 
@@ -57,8 +58,6 @@ def attack(arguments: Sequence[str]) -> int:
     "attack_eps": sizes_of(own["attack_eps"]),
     "attack_images": count_of(own["attack_images"]),
   }
-  if own["attack_colluders"]:
-    settings["attack_colluders"] = count_of(own["attack_colluders"], "attack_colluders")
   if target.is_file():
     return _file(target, own, settings, rest, attacks)
   return _run(target, own, settings, rest, attacks)

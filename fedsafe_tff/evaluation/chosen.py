@@ -18,7 +18,20 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.suites import SUITES, Suite, Trial
 
 NAME = "chosen"
-LABELS = "black_box_labels"  # a black box that answers with labels alone, in no suite
+# In no suite: a black box that answers with labels alone; clients who imitate together; one who
+# imitates with the images of all.
+LABELS = "black_box_labels"
+COLLUDING_IMITATION = "colluding_imitation"
+ALL_IMAGES = "imitation_all_images"
+# What a number after an attacker's name counts, as in `colluding_mean:5`.
+COUNTED = {
+  "noise_ensemble": "draws",
+  "colluding_mean": "colluders",
+  "colluding_ensemble": "colluders",
+  COLLUDING_IMITATION: "colluders",
+  "imitation": "copies",
+  ALL_IMAGES: "copies",
+}
 # Not to be written: the size of a step is a share of eps, and labels are a setting of the run.
 _ELSEWHERE = ("name", "step_size", "labels", "options")
 _FIELDS = {
@@ -27,45 +40,64 @@ _FIELDS = {
   if field.name not in (*_ELSEWHERE, "eps")
 }
 _IMAGES = SUITES["strong"].images
+_OF_STRONG = SUITES["strong"].attackers
 _IN_PARTS = ("colluding", "worst")  # known by how copies are pooled, and as the total
 _SIZE = 0.5  # any, for a look at what does not depend on it
 
 
 def known() -> tuple[str, ...]:
   """Names of attackers that can be chosen."""
-  return (*SUITES["strong"].attackers, LABELS, *added())
+  return (*SUITES["strong"].attackers, LABELS, COLLUDING_IMITATION, ALL_IMAGES, *added())
+
+
+def count_of(attacker: str) -> tuple[str, int | None]:
+  """An attacker's name, and the number that was written after it.
+
+  Raises:
+    UserError: It takes none, or what stands there is no number above 0.
+  """
+  name, colon, number = attacker.partition(":")
+  if not colon:
+    return name, None
+  if name not in COUNTED:
+    raise UserError(f"attacker {attacker!r}: a number stands after {', '.join(COUNTED)} alone")
+  if not number.isdecimal() or int(number) < 1:
+    raise UserError(f"attacker {attacker!r}: write {name}:NUMBER, of its {COUNTED[name]}")
+  return name, int(number)
 
 
 def added() -> tuple[str, ...]:
   """Names of attackers of the registry that are in no suite: they need no settings."""
-  return tuple(n for n in ATTACKERS if n not in (*SUITES["strong"].attackers, *_IN_PARTS))
+  return tuple(name for name in ATTACKERS if name not in (*_OF_STRONG, *_IN_PARTS))
 
 
 def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:
   """The suite.
 
   Args:
-    attackers: Names; none for the client on its own copy.
+    attackers: Names, with `:NUMBER` where it is in `COUNTED`; none for the client on its own copy.
     attacks: As written, see above; none for those that `strong` has of each attacker.
 
   Raises:
     UserError: A name, field or value that there is not, or an attacker without any attack.
   """
   for name in attackers:
-    if name not in known():
+    if count_of(name)[0] not in known():
       raise UserError(f"attacker {name!r} is unknown: choose of {', '.join(known())}")
   trials = []
   for attacker in dict.fromkeys(attackers or ("own_copy",)):
     if attacks:
       trials += [trial(text, attacker) for text in dict.fromkeys(attacks)]
       continue
-    found = [one for one in SUITES["strong"].trials if one.attacker == attacker]
+    name = count_of(attacker)[0]
+    like = "imitation" if name in (COLLUDING_IMITATION, ALL_IMAGES) else name
+    found = [one for one in SUITES["strong"].trials if one.attacker == like]
     if not found:
       raise UserError(
-        f"{attacker} has no attack of its own: name one that needs no scores, as "
-        "--attack=art:HopSkipJump"
+        f"{attacker} has no attack of its own: name one, as --attack="
+        f"{'art:HopSkipJump' if name == LABELS else 'mi_fgsm'}"
       )
-    trials += found
+    trials += [dataclasses.replace(one, attacker=attacker) for one in found]
   if len({one.settings.get("norm", "linf") for one in trials}) > 1:
     raise UserError("sizes of two norms are no one scale: ask for the attacks of one at a time")
   return Suite(NAME, tuple(trials), images=_IMAGES)

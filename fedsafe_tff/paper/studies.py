@@ -129,8 +129,15 @@ STUDIES: dict[str, tuple[str, tuple[Variant, ...]]] = {
     tuple(Variant(name, {"compute_dtype": name}) for name in ("float32", "bfloat16")),
   ),
   "steps": (
-    "The steps of the PGD attack; its step is eps / steps, so that more steps are shorter ones.",
-    tuple(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),
+    "The steps of the PGD attack; each is eps / steps, so that more are shorter ones, or of one "
+    "length, so that more steps lead further.",
+    (
+      *(Variant(f"{n} steps", {"attack_steps": n}) for n in (1, 6, 10, 20, 40)),
+      *(
+        Variant(f"{n} steps of 0.003", {"attack_steps": n, "attack_step_size": 0.003})
+        for n in (10, 20, 40)
+      ),
+    ),
   ),
   "eps_units": (
     "What the paper's eps may have meant: pixels of [0, 1]; units of images scaled to [-1, 1] or "

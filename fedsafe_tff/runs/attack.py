@@ -59,7 +59,7 @@ def attack_run(
   config = changed(loaded.config, settings)
   # As it was trained, with what it froze.
   prepared = dataclasses.replace(loaded.prepared, model=loaded.model)
-  copies, name = loaded.copies, folder_of(config, suite, loaded.config)
+  copies, name = loaded.copies, folder_of(config, suite)
   if clients_use == "trained":
     copies, name = _trained(config, prepared, copies), f"{name}-trained"
   path = loaded.folder.path
@@ -84,13 +84,11 @@ def attack_run(
   return path / "attacks" / name
 
 
-def folder_of(config: Config, suite: Suite | None, trained: Config) -> str:
-  """Where results go below `attacks/`: what differs from a suite into a folder of its own."""
-  if suite is None and config.attack_colluders == trained.attack_colluders:
-    return config.evaluation
+def folder_of(config: Config, suite: Suite | None) -> str:
+  """Where results go below `attacks/`: chosen attacks each into a folder of their own."""
   if suite is None:
-    return f"{config.evaluation}-{config.attack_colluders}-colluders"
-  told = [repr(trial) for trial in suite.trials] + [str(config.attack_colluders)]
+    return config.evaluation
+  told = [repr(trial) for trial in suite.trials]
   return f"{suite.name}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:8]}"
 
 

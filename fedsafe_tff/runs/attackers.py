@@ -1,5 +1,6 @@
 """The attackers that a run has, by the names that suites give them; the others with the reason."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,14 @@ from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.evaluation.chosen import LABELS, added
+from fedsafe_tff.evaluation.chosen import (
+  ALL_IMAGES,
+  COLLUDING_IMITATION,
+  COUNTED,
+  LABELS,
+  added,
+  count_of,
+)
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
 from fedsafe_tff.evaluation.suites import SUITES, Suite
@@ -94,14 +102,33 @@ class Attackers:
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
     found["imitation"] = _ONE_MODEL if one_model else self._imitation()
+    found[ALL_IMAGES] = _ONE_MODEL if one_model else self._imitation(everybodys=True)
+    found[COLLUDING_IMITATION] = found["imitation"]
+    if isinstance(found["imitation"], Imitation):
+      together = Colluding(colluders, "ensemble")
+      found[COLLUDING_IMITATION] = pooled or dataclasses.replace(
+        found["imitation"], around=together
+      )
     found["black_box"], found[LABELS] = BlackBox("scores"), BlackBox("labels")
     return found | {name: ATTACKERS[name]() for name in added()}
 
-  def _imitation(self) -> Attacker | str:
+  def _imitation(self, everybodys: bool = False) -> Attacker | str:
     if not self._trains:
       return "there are no clients with images of their own"
-    make = defenses.imitation(self._config, self._prepared, self._sigma)
+    make = defenses.imitation(self._config, self._prepared, self._sigma, everybodys=everybodys)
     return "noise_ensemble imitates copies by noise" if make is None else Imitation(make)
+
+  def _named(self, written: str) -> Attacker | str:
+    """The attacker of a name, with the number that may stand after it; or why there is none."""
+    name, number = count_of(written)
+    one = self._all[name]
+    if number is None or isinstance(one, str):
+      return one
+    if COUNTED[name] == "draws":
+      return dataclasses.replace(one, draws=number)
+    if name == COLLUDING_IMITATION:
+      return dataclasses.replace(one, around=Colluding(number, "ensemble"))
+    return dataclasses.replace(one, count=number)
 
   def _round_history(self) -> Attacker | str:
     if self._seen:  # they never saw the global models themselves
@@ -117,7 +144,7 @@ class Attackers:
 
   def notes(self, suite: Suite) -> dict[str, str]:
     """What is to be known of how attackers of a suite came by what they hold."""
-    there = {name for name in suite.attackers if not isinstance(self._all[name], str)}
+    there = {name for name in suite.attackers if not isinstance(self._named(name), str)}
     found = {}
     if "averaging" in there:
       found["averaging"] = (
@@ -153,9 +180,9 @@ class Attackers:
     there: dict[str, Attacker | None] = {}
     left_out = {}
     if suite.name in SUITES:  # what somebody chose is run as it is
-      suite = suite.of_classes(self._prepared.model.num_classes, self._models())
+      suite = suite.of_classes(self._prepared.model.num_classes, self._models(suite))
     for name in suite.attackers:
-      one = self._all[name]
+      one = self._named(name)
       if isinstance(one, str):
         left_out[name] = one
         continue
@@ -167,16 +194,23 @@ class Attackers:
     if suite.attackers == ("own_copy",) and self._config.attack_colluders > 1:
       there["own_copy"] = None  # the evaluator's own, who pools copies
     labels = self._config.attack_labels
-    return trials.of_suite(suite, there, sizes, labels, self._models()), left_out
+    return trials.of_suite(suite, there, sizes, labels, self._models(suite)), left_out
 
-  def _models(self) -> dict[str, int]:
-    """How many models attackers climb at once, of those who do."""
-    return {
+  def _models(self, suite: Suite) -> dict[str, int]:
+    """How many models attackers climb at once, of those who do; they may bring their number."""
+    models = {
       "noise_ensemble": _DRAWS,
       "colluding_ensemble": max(2, self._config.attack_colluders),
       "round_history": 1 + len(self._seen or self._history),
       "imitation": 1 + Imitation.count,
+      ALL_IMAGES: 1 + Imitation.count,
+      COLLUDING_IMITATION: 2 + Imitation.count,
     }
+    for written in suite.attackers:
+      name, number = count_of(written)
+      if number is not None and name in models:
+        models[written] = number + (COUNTED[name] == "copies")
+    return models
 
   @staticmethod
   def masking_name(eps: float, surrogate: bool) -> str:

@@ -87,13 +87,16 @@ def _offered_to_copies(
   return offered
 
 
-def imitation(config: Config, prepared: Prepared, sigma: float) -> FromCopy | None:
+def imitation(
+  config: Config, prepared: Prepared, sigma: float, *, everybodys: bool = False
+) -> FromCopy | None:
   """How an attacker makes copies in the defender's way, from his own copy and with his own images.
 
   Args:
     config: The run's settings.
     prepared: Data and model.
     sigma: Standard deviation of the copies' noise.
+    everybodys: Whether he has the images of all clients.
 
   Returns:
     (client, weights, key) to weights; None where there are no copies, or they are made by noise
@@ -103,7 +106,11 @@ def imitation(config: Config, prepared: Prepared, sigma: float) -> FromCopy | No
 
   def data(client: int) -> tuple[tf.Tensor, tf.Tensor]:
     store = prepared.store
-    return read_client(store.directory, tf.constant(client, tf.int32), store.image_shape)
+    each = [
+      read_client(store.directory, tf.constant(one, tf.int32), store.image_shape)
+      for one in (range(config.num_clients) if everybodys else (client,))
+    ]
+    return each[0] if len(each) == 1 else tuple(tf.concat(part, axis=0) for part in zip(*each))
 
   if config.parts.imitation is not None:
     offered["client_data"] = (_NO_FLAG, data)

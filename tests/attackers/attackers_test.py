@@ -103,6 +103,15 @@ def test_an_imitator_makes_copies_of_its_own_copy_and_uses_all():
   assert values(held(Imitation(make, count=3))) == made
 
 
+def test_who_collude_imitate_of_the_mean_of_what_they_hold():
+  attacker = Imitation(lambda client, weights, key: number(weights[0] * 10), count=2,
+                       around=Colluding(2, "ensemble"))  # fmt: skip
+  assert values(held(attacker)) == [2.0, 4.0, 30.0, 30.0]
+  assert attacker.insiders(1, 3) == (1, 2)
+  with pytest.raises(UserError, match="colluders are more than the 1 clients"):
+    attacker.check(1)
+
+
 def test_a_black_box_asks_each_victim_whoever_it_is():
   first, second = (BlackBox("labels").holdings(client, COPIES, KEY) for client in (0, 2))
   for victim, holding in enumerate(first):

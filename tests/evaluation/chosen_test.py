@@ -24,7 +24,11 @@ def test_attackers_alone_keep_the_attacks_that_strong_has_of_them():
   assert suite.trials == tuple(
     t for name in ("averaging", "surrogate") for t in strong if t.attacker == name
   )
-  assert set(known()) == {*SUITES["strong"].attackers, "black_box_labels"}
+  assert set(known()) == {
+    *SUITES["strong"].attackers, "black_box_labels", "colluding_imitation", "imitation_all_images",
+  }  # fmt: skip
+  (together,) = chosen(["colluding_imitation:3"], []).trials
+  assert (together.attacker, together.settings["name"]) == ("colluding_imitation:3", "mi_fgsm")
 
 
 def test_what_is_not_said_is_as_in_strong_and_what_is_said_wins():

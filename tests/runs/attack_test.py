@@ -142,15 +142,20 @@ def test_euclidean_sizes_of_their_own_are_not_asked_for_masking(run, few_steps):
   assert "masking was not checked" in (run / "report.html").read_text()
 
 
-def test_other_colluders_leave_what_was_made_of_fewer(run, few_steps, monkeypatch):
+def test_a_number_after_an_attackers_name(run, few_steps, monkeypatch):
   monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
-  attack.attack([str(run), "--attack_eps=0.1"])
-  kept = sorted((run / "attacks" / "strong" / "by_image").glob("*.npz"))
-  words = [str(run), "--attack_eps=0.1", "--attackers=colluding_mean", "--attack=pgd:steps=2"]
-  assert attack.attack([*words, "--attack_colluders=2"]) == 0
-  assert sorted((run / "attacks" / "strong" / "by_image").glob("*.npz")) == kept
-  with pytest.raises(UserError, match="--attack_colluders=4 is more than --num_clients=3"):
-    attack.attack([*words, "--attack_colluders=4"])
+  words = [str(run), "--attack_eps=0.1", "--attack=pgd:steps=2", "--attack_images=2"]
+  assert attack.attack([*words, "--attackers=colluding_mean:3,noise_ensemble:2,own_copy"]) == 0
+  (found,) = [
+    found for f in (run / "attacks").glob("chosen-*/evaluation.json")
+    if "colluding_mean:3" in (found := tiny.read_json(f))["results"][0]["attacker"]
+  ]  # fmt: skip
+  rows = {row["attacker"]: row for row in found["results"]}
+  assert set(rows) == {"colluding_mean:3", "noise_ensemble:2", "own_copy", "worst"}
+  assert rows["colluding_mean:3"]["asr_avg"] is None  # nobody is outside
+  assert "colluding_mean:3 clients who attack the mean" in (run / "report.html").read_text()
+  with pytest.raises(UserError, match="4 colluders are more than the 3 clients"):
+    attack.attack([*words, "--attackers=colluding_mean:4"])
 
 
 def file_words(run, *more):
@@ -216,7 +221,8 @@ def test_files_that_are_no_models_of_these_images(run, tmp_path):
     (["RUN", "--attackers=imitation"], "no such attacker here: imitation: noise_ensemble imitates"),
     (["RUN", "--attack=pdg"], "attack 'pdg' is unknown"),
     (["RUN", "--attack=pgd", "--suite=standard"], "choose of --suite=strong"),
-    (["RUN", "--attack_colluders=two"], "--attack_colluders=two is no whole number"),
+    (["RUN", "--attackers=colluding_mean:two"], "write colluding_mean:NUMBER, of its colluders"),
+    (["RUN", "--attackers=own_copy:2"], "a number stands after noise_ensemble, colluding_mean"),
     (["RUN/models/global.npz", "--clients_use=trained"], "is for a run folder"),
   ],
 )

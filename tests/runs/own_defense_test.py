@@ -1,5 +1,6 @@
 """A user's own defence: the one of docs/robustness.md, trained, attacked, compared, in a table."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -11,8 +12,9 @@ from fedsafe_tff.commands import attack, compare, table1, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.suites import Trial
-from fedsafe_tff.runs import attackers, run_dir
+from fedsafe_tff.runs import attackers, defenses, run_dir
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training import own
 from tests.commands import tables
 from tests.runs import tiny
@@ -101,6 +103,24 @@ def test_an_attacker_imitates_its_copies_from_his_own(made, imitated):
   assert found["left_out"] == {}
 
 
+def test_he_may_have_the_images_of_all_and_make_more_copies(made, imitated, tmp_path):
+  words = [str(made / "run"), "--attack_eps=0.1", "--attack_images=6", "--attack=mi_fgsm:steps=2"]
+  names = ("imitation:2", "imitation_all_images:1", "colluding_imitation:2")
+  assert attack.attack([*words, f"--attackers={','.join(names)}"]) == 0
+  (file,) = (made / "run" / "attacks").glob("chosen-*/evaluation.json")
+  rows = tiny.read_json(file)["results"]
+  assert [row["attacker"] for row in rows] == [*names, "worst"]
+  source = _SHIFTED.replace("w + float(client)", "w * 0 + len(client_data(client)[1])")
+  (tmp_path / "counted.py").write_text(source)
+  loaded = load_run(made / "run")
+  config = dataclasses.replace(loaded.config, defense=f"{tmp_path / 'counted.py'}:shifted")
+  counts = [len(loaded.client_images(client)[1]) for client in range(config.num_clients)]
+  for everybodys, expected in ((False, counts), (True, [sum(counts)] * len(counts))):
+    make = defenses.imitation(config, loaded.prepared, 0.0, everybodys=everybodys)
+    made_of = [float(make(client, (1.0,), None)[0]) for client in range(len(counts))]
+    assert made_of == expected
+
+
 def test_its_line_in_a_comparison_needs_no_file(made, tmp_path, capsys):
   shutil.copytree(made / "run", tmp_path / "one")
   config = tiny.read_json(tmp_path / "one" / "config.json")
@@ -108,7 +128,7 @@ def test_its_line_in_a_comparison_needs_no_file(made, tmp_path, capsys):
   gone = config | {"defense": config["defense"].replace(str(made), "/gone")}
   run_dir.write_json(tmp_path / "one" / "config.json", gone)
   compare.compare([str(tmp_path / "one"), str(made / "run")])
-  assert capsys.readouterr().out.count(", thinned.py:thinned") == 2
+  assert capsys.readouterr().out.count(", thinned.py:thinned |") == 2
 
 
 def test_a_changed_file_is_another_defence(made, tmp_path):

@@ -1,6 +1,7 @@
 """Two runs on the same images: who loses which, and whether that can be chance."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +40,8 @@ def table(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
           plain(one), plain(other), plain(attack), f"{eps:g}", _SIDES[side], str(found.count),
           f"{found.first:.3f} / {found.second:.3f}", f"{found.only_first} / {found.only_second}",
           f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
-          f"{found.odds_ratio:.2g}", "<0.001" if found.p < 0.001 else f"{found.p:.3f}",
+          "-" if math.isnan(found.odds_ratio) else f"{found.odds_ratio:.2g}",
+          "<0.001" if found.p < 0.001 else f"{found.p:.3f}",
         ]
       )  # fmt: skip
   return f"{_TEXT}\n\n{markdown(_HEADINGS, rows)}" if rows else ""

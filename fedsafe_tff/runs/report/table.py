@@ -48,6 +48,8 @@ _WHO = {
   "local_update": "trains its copy on its data first",
   "surrogate": "has no copy, and attacks through a model trained on its own data alone",
   "imitation": "makes copies as the server does, and attacks through all of them",
+  "colluding_imitation": "clients who make copies of the mean of theirs, as the server does",
+  "imitation_all_images": "makes copies as the server does, with the images of all clients",
   "black_box": "asks each victim for scores, and holds nothing",
   "black_box_labels": "asks each victim for labels alone, and holds nothing",
   "worst": "an image is lost if any of the attackers gets it; avg is over those outside of all",
@@ -82,7 +84,8 @@ def legend(evaluation: Mapping[str, Any]) -> list[str]:
   ]
   names = dict.fromkeys(entry.get("attacker") for entry in entries)
   if set(names) - {None, OWN_COPY}:
-    told = [f"{name} {_WHO[name]}" for name in names if name in _WHO]
+    told = {name: _WHO.get(str(name).partition(":")[0]) for name in names}
+    told = [f"{name} {text}" for name, text in told.items() if text]
     lines.append(f"attackers: {'; '.join(told)}.")
   for name, told in evaluation.get("notes", {}).items():
     lines.append(f"attacker {name} here: {told}.")
