@@ -93,7 +93,7 @@ def _strongest(
     "gets it; avg is over the clients whose copies none of them holds. strongest: the attacker "
     "with the highest mean rate, and that rate. Robust accuracy is that on the attacked images; * "
     "counts images that the attacked model gets right. Mean ± half-width of the 95 % t-interval "
-    f"over seeds. {COLLAPSED_NOTE}{together.unjudged_note()}"
+    f"over seeds. {COLLAPSED_NOTE}{together.one_seed_note()}{together.unjudged_note()}"
   )
   text = _write(folder, "strongest", headings, lines, records, legend)
   return Section("Under the worst of all attackers", f"{legend}\n\n{text}")

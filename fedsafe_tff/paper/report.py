@@ -103,7 +103,7 @@ def overview(results: Results, folder: pathlib.Path, name: str = "all_cells") ->
     headings.pop(2)
     for row in rows:
       row.pop(2)
-  legend = LEGEND + results.unjudged_note()
+  legend = LEGEND + results.one_seed_note() + results.unjudged_note()
   text = write_tables(folder, name, headings, rows, records, "All cells. " + legend)
   return Section("All cells", f"{legend}\n\n{text}")
 

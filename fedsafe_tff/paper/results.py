@@ -10,7 +10,12 @@ from fedsafe_tff.paper import statistics
 from fedsafe_tff.paper.statistics import Comparison, Estimate
 
 Row = Mapping[str, Any]
+_RATES = ("asr_self", "asr_avg", "attack_accuracy_self", "attack_accuracy_avg")
 
+ONE_SEED_NOTE = (
+  " Of one seed a rate has Wilson's 95 % interval over its images instead, in brackets: of other "
+  "trainings it tells nothing."
+)
 COLLAPSED_NOTE = (
   "†n: at n seeds the model's clean accuracy on all evaluation images is at most 0.02 above the "
   "majority class; such a "
@@ -48,9 +53,15 @@ class Results:
     return _means(self._by_place(metric, where))
 
   def estimate(self, metric: str, **where: Any) -> Estimate | None:
-    """Mean and interval over seeds; None where there are no values."""
+    """Mean and interval over seeds, of one seed and size over its images; None without values."""
     values = self.by_seed(metric, **where)
-    return statistics.estimate(list(values.values())) if values else None
+    if not values:
+      return None
+    found = statistics.estimate(list(values.values()))
+    rows = [row for row in self.select(**where) if row.get(metric) is not None]
+    if metric in _RATES and len(rows) == 1:
+      found = dataclasses.replace(found, images=int(rows[0].get("attacked_images") or 0))
+    return found
 
   def compare(
     self, metric: str, first: dict[str, Any], second: dict[str, Any], **where: Any
@@ -86,6 +97,10 @@ class Results:
     """The seeds whose models nobody knows to be better than the majority class or not."""
     judged = self.by_seed("clean_accuracy_all", **where)
     return {row["seed"] for row in self.select(**where)} - judged.keys()
+
+  def one_seed_note(self) -> str:
+    """What brackets are, for a table of one seed."""
+    return ONE_SEED_NOTE if len({row["seed"] for row in self.rows}) == 1 else ""
 
   def unjudged_note(self) -> str:
     """What ‡ means, for a table in which it can occur; "" where all models are judged."""

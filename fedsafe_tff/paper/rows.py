@@ -59,7 +59,8 @@ def _row(
     "eps": name,
     "eps_pixels": eps,
   }
-  numbers = {k: v for k, v in found["result"].items() if k != "eps"}
+  # Intervals over images follow from rates and `attacked_images`.
+  numbers = {k: v for k, v in found["result"].items() if k not in ("eps", "intervals")}
   facts = {k: found[k] for k in ("clean_accuracy_global", "majority_class", "attacked_images")}
   copies = cache.accuracies(cell.config, found)
   # Of all images, attacked or not.

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.stats
 
+from fedsafe_tff.evaluation.statistics import wilson_ends
+
 LEVEL = 0.95
 
 
@@ -18,14 +20,19 @@ class Estimate:
     mean: The mean.
     half_width: Of the 95 % t-interval; None for fewer than two seeds.
     count: Number of seeds.
+    images: Of how many images a rate of one seed is the share; 0 where that is not to be told.
   """
 
   mean: float
   half_width: float | None
   count: int
+  images: int = 0
 
   def text(self, digits: int = 3, plus_minus: str = " ± ") -> str:
-    """Mean and half-width of the interval."""
+    """Mean and half-width of the interval; of one seed the interval over the images."""
+    if self.half_width is None and self.images:
+      low, high = wilson_ends(self.mean, self.images)
+      return f"{self.mean:.{digits}f} [{low:.2f}, {high:.2f}]"
     if self.half_width is None:
       return f"{self.mean:.{digits}f}"
     return f"{self.mean:.{digits}f}{plus_minus}{self.half_width:.{digits}f}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fedsafe_tff.paper.results import Results
 from fedsafe_tff.paper.statistics import compare, estimate, holm
 
 VALUES = [0.31, 0.28, 0.35, 0.30, 0.29]
@@ -59,3 +60,18 @@ def test_holm_by_hand():
   assert holm([0.9, 0.8]) == [1.0, 1.0]
   assert holm([]) == []
   assert not math.isnan(holm([0.5])[0])
+
+
+def test_one_seed_has_an_interval_over_its_images():
+  row = {
+    "task": "a", "method": "none", "variant": "", "eps": 0.1, "attacked_images": 100,
+    "clean_accuracy": 0.8,
+  }  # fmt: skip
+  one = Results([row | {"seed": 0, "asr_self": 0.5}])
+  assert one.estimate("asr_self").text() == "0.500 [0.40, 0.60]"  # Wilson: 0.404 to 0.596
+  assert one.estimate("clean_accuracy").text() == "0.800"  # over other images
+  assert "Wilson" in one.one_seed_note()
+  two = Results([row | {"seed": seed, "asr_self": 0.5 + seed / 10} for seed in (0, 1)])
+  assert "±" in two.estimate("asr_self").text() and two.one_seed_note() == ""
+  sizes = Results([row | {"seed": 0, "eps": eps, "asr_self": 0.5} for eps in (0.1, 0.2)])
+  assert sizes.estimate("asr_self").text() == "0.500"  # over sizes it is no share of images
