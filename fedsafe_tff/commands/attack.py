@@ -34,7 +34,7 @@ from fedsafe_tff.errors import UserError
 
 _OWN = {
   "suite": "strong", "clients_use": "received", "attack_eps": "0.012,0.03", "attack_images": "0",
-  "out": "", "attackers": "",
+  "out": "", "attackers": None,
 }  # fmt: skip
 _MOVED = ("data_dir", "cache_dir")
 
@@ -65,13 +65,13 @@ def attack(arguments: Sequence[str]) -> int:
 
 def _chosen(own: dict, attacks: Sequence[str]):
   """The suite that somebody chose; None where it is one that has a name."""
-  if not attacks and not own["attackers"]:
+  if not attacks and own["attackers"] is None:
     return None
   if own["suite"] != "strong":
     raise UserError("--attackers and --attack choose of --suite=strong: leave --suite away")
   from fedsafe_tff.evaluation.chosen import chosen
 
-  return chosen([name for name in own["attackers"].split(",") if name], attacks)
+  return chosen([] if own["attackers"] is None else own["attackers"].split(","), attacks)
 
 
 def _run(
@@ -115,8 +115,11 @@ def _file(
   config = command_line.parse(rest, __doc__)
   check(settings)
   suite = _chosen(own, attacks)
-  out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
   from fedsafe_tff.runs import attack as attack_lib
+
+  out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
+  if suite is not None and not own["out"]:  # beside those of the suites
+    out = out / attack_lib.folder_of(config, suite)
   from fedsafe_tff.runs.report.progress import Progress
 
   with Progress() as progress:

@@ -69,20 +69,24 @@ def demo(arguments: Sequence[str]) -> int:
       print(f"stopped: the same command with --run_dir={folder} continues", flush=True)
       return 1
     print(summary(RunFolder.read(path), terminal=sys.stdout.isatty()), flush=True)
-    found = _attacked(path, config)
-    entries.append(side_by_side.Entry(title, text, found))
+    try:
+      attacked = _attacked(path, config)
+    except KeyboardInterrupt:
+      print(f"stopped: the same command with --run_dir={folder} continues", flush=True)
+      return 1
+    found = RunFolder.read(path)
+    entries.append(side_by_side.Entry(title, text, found, found.again[attacked]))
   page = side_by_side.write(folder / "demo.html", "Three defences on embedded data", entries)
   print(f"page: {page}")
   return 0
 
 
-def _attacked(path: pathlib.Path, config):
-  """The run, attacked by several attackers too, with its report."""
+def _attacked(path: pathlib.Path, config) -> str:
+  """Has several attackers attack the run, for its report too; returns the results' folder."""
   from fedsafe_tff.evaluation.chosen import chosen
   from fedsafe_tff.runs import attack
   from fedsafe_tff.runs.report.build import build
   from fedsafe_tff.runs.report.progress import Progress
-  from fedsafe_tff.runs.report.run_folder import RunFolder
 
   settings = {
     "evaluation": "strong",
@@ -91,9 +95,9 @@ def _attacked(path: pathlib.Path, config):
   }
   suite, moved = chosen(ATTACKERS, [ATTACK]), {"cache_dir": config.cache_dir}
   with Progress() as progress:
-    attack.attack_run(path, settings, suite=suite, log=progress.note, **moved)
+    out = attack.attack_run(path, settings, suite=suite, log=progress.note, **moved)
   build(path)
-  return RunFolder.read(path)
+  return out.name
 
 
 def _new_folder() -> pathlib.Path:

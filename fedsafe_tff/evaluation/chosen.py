@@ -13,7 +13,8 @@ from typing import Any
 
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks import art_adapter
-from fedsafe_tff.attacks.spec import AttackSpec
+from fedsafe_tff.attacks.registry import ACCESS, ATTACKS
+from fedsafe_tff.attacks.spec import ART, AttackSpec
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.suites import SUITES, Suite, Trial
 
@@ -33,7 +34,12 @@ COUNTED = {
   ALL_IMAGES: "copies",
 }
 # Not to be written: the size of a step is a share of eps, and labels are a setting of the run.
-_ELSEWHERE = ("name", "step_size", "labels", "options")
+_ELSEWHERE = {
+  "name": "it stands before the colon",
+  "step_size": "write step=SHARE, a share of eps",
+  "labels": "they are --attack_labels of the run",
+  "options": "write each option by its name",
+}
 _FIELDS = {
   field.name: field.type
   for field in dataclasses.fields(AttackSpec)
@@ -85,9 +91,12 @@ def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:
     if count_of(name)[0] not in known():
       raise UserError(f"attacker {name!r} is unknown: choose of {', '.join(known())}")
   trials = []
+  written = [trial(text) for text in dict.fromkeys(attacks)]
   for attacker in dict.fromkeys(attackers or ("own_copy",)):
     if attacks:
-      trials += [trial(text, attacker) for text in dict.fromkeys(attacks)]
+      for one in written:
+        _check_access(one, attacker)
+      trials += [dataclasses.replace(one, attacker=attacker) for one in written]
       continue
     name = count_of(attacker)[0]
     like = "imitation" if name in (COLLUDING_IMITATION, ALL_IMAGES) else name
@@ -110,7 +119,10 @@ def trial(text: str, attacker: str = "own_copy") -> Trial:
     UserError: It is none, see `chosen`.
   """
   name, step, settings, options, sizes = *_as_in_strong(_name(text)), {}, ()
+  used = _used(name)
   for field, value in _pairs(text):
+    if field in ("step", *_FIELDS) and field not in used:
+      raise UserError(f"attack {text!r}: {name} has no {field}, but {', '.join(sorted(used))}")
     if field == "eps":
       sizes = tuple(_number(part, text, field) for part in value.split("+"))
     elif field == "step":
@@ -118,17 +130,55 @@ def trial(text: str, attacker: str = "own_copy") -> Trial:
     elif field in _FIELDS:
       settings[field] = _typed(value, _FIELDS[field], text, field)
     elif field in _ELSEWHERE:
-      raise UserError(f"attack {text!r}: {field} can't be set here; step=SHARE is a share of eps")
+      raise UserError(f"attack {text!r}: {field} can't be set so: {_ELSEWHERE[field]}")
     else:
-      options[field] = _literal(value)
+      options[field] = _option(name, field, value, text)
   if options:
     settings["options"] = dict(settings.get("options", {})) | options
   made = Trial(text, {"name": name, **settings}, attacker, step, sizes)
+  if settings.get("norm", "linf") != "linf" and not sizes:
+    raise UserError(f"attack {text!r}: sizes of {settings['norm']} are its own: write eps=0.5+1")
   for eps in sizes or (_SIZE,):
     made.spec(eps)  # refuses what the attack does not have
   if made.spec(_SIZE).from_art:
     art_adapter.find(name)
   return made
+
+
+def _used(name: str) -> set[str]:
+  """What can be said of an attack of that name besides its options."""
+  if name.startswith(ART):
+    return {"norm", "target"}
+  if name not in ATTACKS:
+    return {*_FIELDS, "step"}  # the spec says that there is none of that name
+  fields = ATTACKS[name].fields
+  return {"target", *(field for field in _FIELDS if field in fields)} | (
+    {"step"} if "step_size" in fields else set()
+  )
+
+
+def _option(name: str, field: str, value: str, text: str) -> Any:
+  """An option of one of our attacks is a number like its default; of ART's whatever it is."""
+  if name.startswith(ART) or field not in ATTACKS[name].options:
+    return _literal(value)
+  number, default = _number(value, text, field), ATTACKS[name].options[field]
+  if number < 0 or (isinstance(default, int) and (number != int(number) or number < 1)):
+    kind = "a whole number from 1" if isinstance(default, int) else "a number from 0"
+    raise UserError(f"attack {text!r}: {field} is {kind}, not {value}")
+  return int(number) if isinstance(default, int) else number
+
+
+def _check_access(one: Trial, attacker: str) -> None:
+  """Refuses what needs to see more of a model than a black box tells; ART's say so themselves."""
+  told = {"black_box": "scores", LABELS: "labels"}.get(attacker)
+  name = one.settings["name"]
+  if told and not name.startswith(ART):
+    needs = ATTACKS[name].needs
+    if ACCESS.index(needs) < ACCESS.index(told):
+      raise UserError(
+        f"attack {name} needs {needs}, but {attacker} tells {told} alone: choose "
+        f"{'square, ' if told == 'scores' else ''}art:HopSkipJump or art:BoundaryAttack"
+      )
 
 
 def _name(text: str) -> str:
@@ -143,6 +193,8 @@ def _pairs(text: str) -> list[tuple[str, str]]:
   for field, equals, value in pairs:
     if not (field and equals and value):
       raise UserError(f"attack {text!r}: write NAME:field=value,field=value")
+  if len({field for field, _, _ in pairs}) < len(pairs):
+    raise UserError(f"attack {text!r}: a field is written twice")
   return [(field, value) for field, _, value in pairs]
 
 

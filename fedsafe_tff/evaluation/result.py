@@ -117,10 +117,16 @@ class AttackResult:
             made |= {f"{name}_{kind}_low": ends[0], f"{name}_{kind}_high": ends[1]}
     return made
 
-  def by_image(self) -> list[dict[str, float]]:
-    """What each image came to, in their order: shares of the copies, *avg* of pairs outside."""
+  def by_image(self) -> list[dict[str, float | None]]:
+    """What each image came to, in their order: shares of the copies, *avg* of pairs outside.
+
+    `one_self` and `one_avg` are whether the first client's copy is right on what it made, and the
+    first copy outside on that: of one adversary and one victim, for tests of two models.
+    """
     own = np.eye(len(self.flipped), dtype=bool)
-    columns = {"clean_right": self.clean_right.mean(axis=0)}
+    columns = {"clean_right": self.clean_right.mean(axis=0), "one_self": self.right[0, 0]}
+    outside = np.flatnonzero(self.outside[0])
+    columns["one_avg"] = self.right[0, outside[0]] if len(outside) else None
     for name, values in (("right", self.right), ("flipped", self.flipped)):
       for side, pairs in (("self", own), ("avg", self.outside)):
         columns[f"{name}_{side}"] = values[pairs].mean(axis=0) if pairs.any() else None

@@ -160,7 +160,9 @@ def _of(attacker: str, rows: Sequence[Row], folder: pathlib.Path) -> Section:
   headings = ["task", "method", "variant", "eps", *(t for _, t in _COLUMNS), "seeds"]
   title = f"Attacker {attacker}"
   name = f"attacker_{attacker}"
-  return Section(title, _write(folder, name, headings, lines, records, title))
+  text = _write(folder, name, headings, lines, records, title)
+  note = results.one_seed_note().strip()
+  return Section(title, f"{note}\n\n{text}" if note else text)
 
 
 def _write(folder, name, headings, lines, records, caption) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fedsafe_tff.evaluation.definitions import has_collapsed
+from fedsafe_tff.evaluation.statistics import wilson_ends
 from fedsafe_tff.paper import statistics
 from fedsafe_tff.paper.statistics import Comparison, Estimate
 
@@ -99,8 +100,12 @@ class Results:
     return {row["seed"] for row in self.select(**where)} - judged.keys()
 
   def one_seed_note(self) -> str:
-    """What brackets are, for a table of one seed."""
-    return ONE_SEED_NOTE if len({row["seed"] for row in self.rows}) == 1 else ""
+    """What brackets are, for a table that has cells of one seed."""
+    labels = ("task", "method", "variant", "eps", "attacker")
+    seeds: dict[tuple, set[int]] = {}
+    for row in self.rows:
+      seeds.setdefault(tuple(row.get(name) for name in labels), set()).add(row["seed"])
+    return ONE_SEED_NOTE if any(len(each) == 1 for each in seeds.values()) else ""
 
   def unjudged_note(self) -> str:
     """What ‡ means, for a table in which it can occur; "" where all models are judged."""
@@ -109,7 +114,12 @@ class Results:
   def reading(self, suffix: str) -> "Results":
     """The same rows with the rates of another reading, such as `asr_self_correct`, as the rates."""
     names = ("asr_self", "asr_avg")
-    return Results([{**row, **{n: row[n + suffix] for n in names}} for row in self.rows])
+    # Of how many images they are shares is not told.
+    return Results(
+      [
+        {**row, **{n: row[n + suffix] for n in names}, "attacked_images": 0} for row in self.rows
+      ]
+    )
 
 
 def _means(
@@ -134,7 +144,12 @@ def mark(collapsed: int, unjudged: int = 0) -> str:
 
 def table_text(value: Estimate | None, digits: int = 3) -> str:
   """An estimate as it stands in a table."""
-  return "-" if value is None else value.text(digits)
+  if value is None:
+    return "-"
+  if value.half_width is None and value.images:
+    low, high = wilson_ends(value.mean, value.images)
+    return f"{value.text(digits)} [{low:.2f}, {high:.2f}]"
+  return value.text(digits)
 
 
 def p_text(p: float | None) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.stats
 
-from fedsafe_tff.evaluation.statistics import wilson_ends
-
 LEVEL = 0.95
 
 
@@ -29,10 +27,7 @@ class Estimate:
   images: int = 0
 
   def text(self, digits: int = 3, plus_minus: str = " ± ") -> str:
-    """Mean and half-width of the interval; of one seed the interval over the images."""
-    if self.half_width is None and self.images:
-      low, high = wilson_ends(self.mean, self.images)
-      return f"{self.mean:.{digits}f} [{low:.2f}, {high:.2f}]"
+    """Mean and half-width of the interval."""
     if self.half_width is None:
       return f"{self.mean:.{digits}f}"
     return f"{self.mean:.{digits}f}{plus_minus}{self.half_width:.{digits}f}"

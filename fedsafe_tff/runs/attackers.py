@@ -21,7 +21,6 @@ from fedsafe_tff.evaluation.chosen import (
   COLLUDING_IMITATION,
   COUNTED,
   LABELS,
-  added,
   count_of,
 )
 from fedsafe_tff.evaluation.copies import first_equal
@@ -110,7 +109,7 @@ class Attackers:
         found["imitation"], around=together
       )
     found["black_box"], found[LABELS] = BlackBox("scores"), BlackBox("labels")
-    return found | {name: ATTACKERS[name]() for name in added()}
+    return found
 
   def _imitation(self, everybodys: bool = False) -> Attacker | str:
     if not self._trains:
@@ -121,7 +120,8 @@ class Attackers:
   def _named(self, written: str) -> Attacker | str:
     """The attacker of a name, with the number that may stand after it; or why there is none."""
     name, number = count_of(written)
-    one = self._all[name]
+    # One that was added to the registry and is not made above needs no settings.
+    one = self._all[name] if name in self._all else ATTACKERS[name]()
     if number is None or isinstance(one, str):
       return one
     if COUNTED[name] == "draws":
@@ -198,18 +198,21 @@ class Attackers:
 
   def _models(self, suite: Suite) -> dict[str, int]:
     """How many models attackers climb at once, of those who do; they may bring their number."""
+    colluders = max(2, self._config.attack_colluders)
     models = {
       "noise_ensemble": _DRAWS,
-      "colluding_ensemble": max(2, self._config.attack_colluders),
+      "colluding_ensemble": colluders,
       "round_history": 1 + len(self._seen or self._history),
       "imitation": 1 + Imitation.count,
       ALL_IMAGES: 1 + Imitation.count,
-      COLLUDING_IMITATION: 2 + Imitation.count,
+      COLLUDING_IMITATION: colluders + Imitation.count,
     }
     for written in suite.attackers:
       name, number = count_of(written)
       if number is not None and name in models:
-        models[written] = number + (COUNTED[name] == "copies")
+        models[written] = models[name] - {"draws": _DRAWS, "colluders": colluders}.get(
+          COUNTED[name], Imitation.count
+        ) + number
     return models
 
   @staticmethod

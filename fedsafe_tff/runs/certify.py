@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.data.files import locked
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
@@ -20,10 +21,10 @@ from fedsafe_tff.evaluation.statistics import wilson_ends
 from fedsafe_tff.runs import run_dir, targets, trials
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.load import LoadedRun, load_run
-from fedsafe_tff.runs.report import certificate_plot, render
+from fedsafe_tff.runs.report import certificate_plot, certificates_page, render
 
-FOLDER = "certificates"
 RADII = (0.0, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0)
+FOLDER = certificates_page.FOLDER
 Log = Callable[[str], None]
 
 
@@ -71,7 +72,7 @@ def certify_run(
     **moved: Settings of where things lie now, such as `data_dir`.
 
   Returns:
-    Contents of `certificates.json`.
+    The entry of this model in `certificates.json`.
 
   Raises:
     UserError: It is no run folder, has no models or no such client, or its images have changed.
@@ -80,39 +81,52 @@ def certify_run(
   if client is not None and not 0 <= client < len(loaded.copies):
     raise UserError(f"--client={client}: the clients are 0 to {len(loaded.copies) - 1}")
   weights = loaded.weights if client is None else loaded.copies[client]
-  config = dataclasses.replace(loaded.config, attack_images=asked.images)
+  # Not under a suite, which has its own number of images.
+  config = dataclasses.replace(loaded.config.without_attacks(), attack_images=asked.images)
   rows = targets.attacked_rows(config, loaded.prepared)
   images, labels = loaded.prepared.image_set.images[rows], loaded.prepared.image_set.labels[rows]
   out = loaded.folder.path / FOLDER
+  who = "global" if client is None else f"client_{client}"
   with locked(loaded.folder.path / run_dir.LOCK, f"another process works in {folder}: wait"):
     settings = {"n0": asked.n0, "n": asked.n, "alpha": asked.alpha}
-    who = "global" if client is None else f"client_{client}"
     known = trials.identity([weights], rows, settings=settings)
-    name = f"{who}_{len(rows)}_images_{asked.n0}_{asked.n}_{asked.alpha:g}"
+    name = f"{who}_{len(rows)}_images_{asked.n0}_{asked.n}_{asked.alpha!r}"
     kept = trials.Kept(out / "by_sigma" / name, known)
     found = []
-    for sigma in asked.sigmas:
+    # With those of other sigmas that were asked for before.
+    before = [float(file.stem) for file in kept.folder.glob("[0-9]*.json")]
+    for sigma in sorted({*asked.sigmas, *before}):
 
       def make(sigma=sigma):
         return _certify(loaded, weights, images, sigma, asked, log)
 
-      found.append(_certificates(kept.remember(f"{sigma:g}", make), sigma, asked))
+      found.append(_certificates(kept.remember(repr(sigma), make), sigma, asked))
       log(_line(found[-1], labels))
     scorer = Scorer(loaded.model, loaded.config.evaluation_batch_size)
     clean = float((scorer.predict(weights, images) == labels).mean())
     made = {
+      "name": name,
       "model": "the global model" if client is None else f"client {client}'s copy",
+      "digest": digest(weights).hex(),
       "images": len(rows),
       "clean_accuracy": clean,
-      "draws": asked.n0 + asked.n,
+      "n0": asked.n0,
+      "n": asked.n,
       "alpha": asked.alpha,
       "input_shape": list(loaded.model.input_shape),
       "sigmas": [_summary(one, labels, loaded.model.input_shape) for one in found],
     }
-    run_dir.write_json(out / "certificates.json", made)
-    render.write_csv(out / "certificates.csv", _rows(found, rows, labels), summed=True)
-    certificate_plot.write(out / "certificates.png", made)
+    render.write_csv(out / f"{name}.csv", _rows(found, rows, labels), summed=True)
+    certificate_plot.write(out / f"{name}.png", made)
+    run_dir.write_json(out / "certificates.json", {"models": [*_others(loaded, name), made]})
   return made
+
+
+def _others(loaded: LoadedRun, name: str) -> list[dict[str, Any]]:
+  """What was certified before of models that the run still has, less what has that name."""
+  models = {digest(model).hex() for model in (loaded.weights, *loaded.copies)}
+  stored = certificates_page.stored(loaded.folder.path, damaged=[])
+  return [one for one in stored if one["name"] != name and one["digest"] in models]
 
 
 def _certify(

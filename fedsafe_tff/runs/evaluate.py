@@ -13,6 +13,7 @@ from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.evaluation.accuracy import NotFinite, Scorer
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
+from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.suites import Suite
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.evaluation.worst_case import WorstCase
@@ -161,10 +162,10 @@ def evaluate(
     "attacked_images": len(attacked),
     "majority_class": prepared.trivial["majority_class"],
     "trivial_baselines": prepared.trivial,
-    "results": [result.summary() for result in results],
+    "results": [_summary(result, prepared) for result in results],
   }
   if suite is not None:
-    evaluation["trials"] = [result.summary() for result in made]
+    evaluation["trials"] = [_summary(result, prepared) for result in made]
     evaluation["left_out"] = left_out
     evaluation["notes"] = who.notes(suite)
     evaluation["masking"] = _masking(config, suite, who, kept, log)
@@ -223,6 +224,14 @@ def kept_results(
   return trials.Kept(folder, identity)
 
 
+def _summary(result: AttackResult, prepared: Prepared) -> dict[str, Any]:
+  """Of one attack; several images of a patient are no independent ones: `strata` has intervals."""
+  made = result.summary()
+  if prepared.image_set.patients is not None:
+    made.pop("intervals")
+  return made
+
+
 def _masking(
   config: Config,
   suite: Suite,
@@ -234,7 +243,8 @@ def _masking(
   if any(trial.settings.get("norm", "linf") != "linf" for trial in suite.trials):
     text = "it is asked of attacks whose size is the largest change of a pixel"
     return {"passed": None, "checks": [], "text": text}
-  largest, full = max(config.attack_eps), "surrogate" in suite.attackers
+  sizes = {eps for trial in suite.trials for eps in trial.sizes or config.attack_eps}
+  largest, full = max(sizes), "surrogate" in suite.attackers
   return kept.remember(
     who.masking_name(largest, full), lambda: who.masking(largest, log, full)
   )

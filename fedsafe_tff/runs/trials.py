@@ -82,6 +82,11 @@ class Kept:
       folder.mkdir(parents=True)
       run_dir.write_json(file, wanted)
 
+  @property
+  def folder(self) -> pathlib.Path:
+    """Where it is."""
+    return self._folder
+
   def _file(self, attempt: Attempt) -> pathlib.Path:
     name = "\n".join([attempt.attacker, *(repr(spec) for spec in (attempt.spec, *attempt.after))])
     return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"

@@ -10,9 +10,9 @@ from fedsafe_tff.evaluation.suites import SUITES
 
 
 def test_every_attack_under_every_attacker():
-  suite = chosen(["own_copy", "black_box"], ["square", "pgd"])
+  suite = chosen(["own_copy", "averaging"], ["square", "pgd"])
   assert [(t.attacker, t.attack) for t in suite.trials] == [
-    ("own_copy", "square"), ("own_copy", "pgd"), ("black_box", "square"), ("black_box", "pgd"),
+    ("own_copy", "square"), ("own_copy", "pgd"), ("averaging", "square"), ("averaging", "pgd"),
   ]  # fmt: skip
   assert suite.name not in SUITES and suite.images == SUITES["strong"].images
   assert {t.attacker for t in chosen([], ["pgd"]).trials} == {"own_copy"}
@@ -54,11 +54,20 @@ def test_options_and_sizes_of_its_own():
     ("pgd:steps=many", "steps is a number, not many"),
     ("pgd:steps=1.5", "steps is a whole number, not 1.5"),
     ("pgd:random_start=maybe", "random_start is true or false, not maybe"),
-    ("pgd:step_size=0.1", "step_size can't be set here; step=SHARE"),
+    ("pgd:step_size=0.1", "step_size can't be set so: write step=SHARE"),
+    ("pgd:labels=predicted", "labels can't be set so: they are --attack_labels"),
     ("pgd:samples=3", "attack pgd has no option 'samples'"),
+    ("pgd:steps=3,steps=4", "a field is written twice"),
+    ("fgsm:steps=20", "fgsm has no steps, but loss, norm, target"),
+    ("apgd:step=0.5", "apgd has no step, but"),
+    ("art:DeepFool:steps=10", "art:DeepFool has no steps, but norm, target"),
+    ("vmi_fgsm:samples=many", "samples is a number, not many"),
+    ("vmi_fgsm:samples=-3", "samples is a whole number from 1, not -3"),
+    ("mi_fgsm:decay=-1", "decay is a number from 0, not -1"),
+    ("pgd:norm=l2", "sizes of l2 are its own: write eps=0.5"),
     ("pgd:eps=1.5", "attack's eps is 1.5, but must be between 0 and 1"),
-    ("fgsm:norm=l7", "norm 'l7' is unknown"),
-    ("square:restarts=2", "restarts would all be alike"),
+    ("fgsm:norm=l7,eps=0.1", "norm 'l7' is unknown"),
+    ("pgd:restarts=2,random_start=false", "restarts would all be alike"),
   ],
 )
 def test_what_is_no_attack(text, message):
@@ -73,7 +82,13 @@ def test_what_can_not_be_chosen():
   with pytest.raises(UserError, match="black_box_labels has no attack of its own: name one"):
     chosen(["black_box_labels"], [])
   with pytest.raises(UserError, match="sizes of two norms are no one scale"):
-    chosen([], ["pgd", "pgd:norm=l2"])
+    chosen([], ["pgd", "pgd:norm=l2,eps=0.5"])
+  with pytest.raises(UserError, match="attacker '' is unknown"):
+    chosen([""], [])
+  with pytest.raises(UserError, match="attack pgd needs gradients, but black_box tells scores"):
+    chosen(["own_copy", "black_box"], ["pgd"])
+  with pytest.raises(UserError, match="square needs scores, but black_box_labels tells labels"):
+    chosen(["black_box_labels"], ["square"])
 
 
 def test_an_attack_of_art_is_looked_for_before_anything_is_attacked(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fedsafe_tff.paper.results import Results
+from fedsafe_tff.paper.results import Results, table_text
 from fedsafe_tff.paper.statistics import compare, estimate, holm
 
 VALUES = [0.31, 0.28, 0.35, 0.30, 0.29]
@@ -68,10 +68,15 @@ def test_one_seed_has_an_interval_over_its_images():
     "clean_accuracy": 0.8,
   }  # fmt: skip
   one = Results([row | {"seed": 0, "asr_self": 0.5}])
-  assert one.estimate("asr_self").text() == "0.500 [0.40, 0.60]"  # Wilson: 0.404 to 0.596
-  assert one.estimate("clean_accuracy").text() == "0.800"  # over other images
+  assert table_text(one.estimate("asr_self")) == "0.500 [0.40, 0.60]"  # Wilson: 0.404 to 0.596
+  assert table_text(one.estimate("clean_accuracy")) == "0.800"  # over other images
+  other = Results([row | {"seed": 0, "asr_self": 0.5, "asr_avg": 0.5, "asr_self_correct": 0.6,
+                          "asr_avg_correct": 0.6}]).reading("_correct")  # fmt: skip
+  assert table_text(other.estimate("asr_self")) == "0.600"  # of fewer images than were attacked
   assert "Wilson" in one.one_seed_note()
   two = Results([row | {"seed": seed, "asr_self": 0.5 + seed / 10} for seed in (0, 1)])
-  assert "±" in two.estimate("asr_self").text() and two.one_seed_note() == ""
+  assert "±" in table_text(two.estimate("asr_self")) and two.one_seed_note() == ""
+  part = Results([*two.rows, row | {"seed": 0, "eps": 0.2, "asr_self": 0.5}])
+  assert "Wilson" in part.one_seed_note()  # a sweep that is not finished
   sizes = Results([row | {"seed": 0, "eps": eps, "asr_self": 0.5} for eps in (0.1, 0.2)])
-  assert sizes.estimate("asr_self").text() == "0.500"  # over sizes it is no share of images
+  assert table_text(sizes.estimate("asr_self")) == "0.500"  # over sizes it is no share of images

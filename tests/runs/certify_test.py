@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from fedsafe_tff.commands import certify, train
+from fedsafe_tff.commands import certify, report, train
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.smoothing import Smoother
+from fedsafe_tff.runs import run_dir
+from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
@@ -25,11 +28,16 @@ def run(tmp_path_factory):
   return folder / "run"
 
 
+def entry(run, number=0):
+  """An entry of the file, and its rows."""
+  one = tiny.read_json(run / "certificates" / "certificates.json")["models"][number]
+  return one, tiny.rows(run / "certificates" / f"{one['name']}.csv")
+
+
 def test_a_run_is_certified_and_goes_on_where_it_was(run, monkeypatch, capsys):
   assert certify.certify([str(run), *_ASKED]) == 0
   assert "smoothed accuracy" in capsys.readouterr().out
-  found = tiny.read_json(run / "certificates" / "certificates.json")
-  rows = tiny.rows(run / "certificates" / "certificates.csv")
+  found, rows = entry(run)
   assert [one["sigma"] for one in found["sigmas"]] == [0.05, 0.5] and len(rows) == 2 * 6
   for one in found["sigmas"]:
     mine = [row for row in rows if float(row["sigma"]) == one["sigma"]]
@@ -48,31 +56,54 @@ def test_a_run_is_certified_and_goes_on_where_it_was(run, monkeypatch, capsys):
     raise AssertionError("certified twice")
 
   monkeypatch.setattr(Smoother, "certify", forbidden)
-  assert certify.certify([str(run), *_ASKED]) == 0
-  assert tiny.read_json(run / "certificates" / "certificates.json") == found
+  assert certify.certify([str(run), "--sigma=0.5", *_ASKED[1:]]) == 0
+  assert entry(run) == (found, rows)  # what was asked for before is not lost
   with pytest.raises(AssertionError, match="twice"):
     certify.certify([str(run), *_ASKED, "--client=1"])  # another model is another question
 
 
-def test_a_clients_copy(run):
+def test_a_clients_copy_stands_beside_the_global_model(run):
+  certify.certify([str(run), *_ASKED])
   certify.certify([str(run), "--sigma=0.05", *_ASKED[1:], "--client=2"])
-  found = tiny.read_json(run / "certificates" / "certificates.json")
+  models = tiny.read_json(run / "certificates" / "certificates.json")["models"]
+  assert [one["model"] for one in models] == ["the global model", "client 2's copy"]
+  found, rows = entry(run, 1)
   loaded = load_run(run)
-  rows = tiny.rows(run / "certificates" / "certificates.csv")
   images = loaded.prepared.image_set.images[[int(row["image"]) for row in rows]]
   logits = loaded.model.apply(loaded.copies[2], images / np.float32(255)).numpy()
   right = logits.argmax(1) == [int(row["label"]) for row in rows]
-  assert found["model"] == "client 2's copy"
   assert found["clean_accuracy"] == pytest.approx(right.mean())
+  smoother = Smoother(loaded.model, 0.05)
+  told = smoother.certify(
+    loaded.copies[2], images, key=evaluation_key(loaded.config), n0=5, n=60, alpha=0.05
+  )
+  assert [float(row["radius_l2"]) for row in rows] == told.radius.tolist()
+  page = (run / "report.html").read_text()
+  assert page.count("Certified accuracy against the L2 radius") == 2
 
 
-def test_a_damaged_file_is_one_clear_line(run):
+def test_all_images_are_all_of_them_under_a_suite_too(run, monkeypatch):
+  config = tiny.read_json(run / "config.json")
+  before = (run / "config.json").read_text()
+  run_dir.write_json(run / "config.json", config | {"evaluation": "strong"})
+  monkeypatch.setattr(suites, "SUITES", {"strong": suites.Suite("strong", (), images=2)})
+  try:
+    certify.certify([str(run), "--sigma=0.05", "--images=0", *_ASKED[2:]])
+  finally:
+    (run / "config.json").write_text(before)
+  _, rows = entry(run, -1)
+  assert len(rows) == len(load_run(run).prepared.parts.evaluation) > 2
+
+
+def test_a_damaged_file_is_made_again(run):
   path = run / "certificates" / "certificates.json"
-  before = path.read_text()
-  path.write_text(json.dumps({"model": 3}))
+  certify.certify([str(run), *_ASKED])
+  path.write_text(json.dumps({"models": 3}))
   with pytest.raises(UserError, match="certificates.json is damaged"):
-    certify.certify([str(run)])
-  path.write_text(before)
+    report.report([str(run)])
+  certify.certify([str(run), *_ASKED])
+  assert entry(run)[0]["model"] == "the global model"
+  report.report([str(run)])
 
 
 @pytest.mark.parametrize(

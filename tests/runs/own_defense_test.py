@@ -8,9 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
+from fedsafe_tff import keys
 from fedsafe_tff.commands import attack, compare, table1, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import suites
+from fedsafe_tff.evaluation.chosen import chosen
 from fedsafe_tff.evaluation.suites import Trial
 from fedsafe_tff.runs import attackers, defenses, run_dir
 from fedsafe_tff.runs.config import Config
@@ -110,15 +112,30 @@ def test_he_may_have_the_images_of_all_and_make_more_copies(made, imitated, tmp_
   (file,) = (made / "run" / "attacks").glob("chosen-*/evaluation.json")
   rows = tiny.read_json(file)["results"]
   assert [row["attacker"] for row in rows] == [*names, "worst"]
+  loaded = load_run(made / "run")
+  who = attackers.Attackers(loaded.config, loaded.prepared, loaded.weights, loaded.copies)
+  held = {}
+  for attempt in who.attempts(chosen([*names, "imitation"], []), (0.1,))[0]:
+    (holding,) = attempt.who.holdings(0, loaded.copies, keys.root(0))
+    held[attempt.attacker] = (len(holding.models), attempt.models)
+  # His own copy or those of two, and what is made of them; and as many for the time left.
+  assert held == {
+    "imitation": (5, 5), "imitation:2": (3, 3), "imitation_all_images:1": (2, 2),
+    "colluding_imitation:2": (6, 6),
+  }  # fmt: skip
   source = _SHIFTED.replace("w + float(client)", "w * 0 + len(client_data(client)[1])")
   (tmp_path / "counted.py").write_text(source)
-  loaded = load_run(made / "run")
   config = dataclasses.replace(loaded.config, defense=f"{tmp_path / 'counted.py'}:shifted")
   counts = [len(loaded.client_images(client)[1]) for client in range(config.num_clients)]
   for everybodys, expected in ((False, counts), (True, [sum(counts)] * len(counts))):
     make = defenses.imitation(config, loaded.prepared, 0.0, everybodys=everybodys)
     made_of = [float(make(client, (1.0,), None)[0]) for client in range(len(counts))]
     assert made_of == expected
+  everybody = attackers.Attackers(config, loaded.prepared, loaded.weights, loaded.copies)
+  for name, expected in (("imitation:1", counts[0]), ("imitation_all_images:1", sum(counts))):
+    (attempt,), _ = everybody.attempts(chosen([name], []), (0.1,))
+    (holding,) = attempt.who.holdings(0, [(1.0,), (2.0,), (3.0,)], keys.root(0))
+    assert float(holding.models[1][0]) == expected
 
 
 def test_its_line_in_a_comparison_needs_no_file(made, tmp_path, capsys):

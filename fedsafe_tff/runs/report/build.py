@@ -8,6 +8,7 @@ from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.runs.report import (
+  certificates_page,
   plots,
   privacy_section,
   strata_table,
@@ -74,6 +75,7 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
       pictures.append({"title": title, "text": text, "data": data})
   last_round = max((r["round"] for r in run.clients), default=None)
   last = [r for r in run.clients if r["round"] == last_round]
+  certified = certificates_page.sections(run.path, damaged)
   survey, strips = survey_page.stored(run.path)
   page = templates.environment().get_template("report.html.jinja").render(
     run=run,
@@ -98,7 +100,8 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
     of_clients=len(run.partition.get("clients", ())),
     command=_command(run),
     privacy=_privacy(run),
-    **_certified(run),
+    certified=certified,
+    certified_headings=certificates_page.HEADINGS,
   )
   report = run.path / "report.html"
   with atomic_path(report) as temporary:
@@ -119,25 +122,6 @@ def _privacy(run: RunFolder) -> dict[str, Any]:
   )
   data = base64.b64encode(png.read_bytes()).decode()
   return made | {"picture": {"alternative": alternative, "data": data}}
-
-
-def _certified(run: RunFolder) -> dict[str, Any]:
-  """Table and picture of what is certified; nothing where nothing is."""
-  picture = run.path / "certificates" / "certificates.png"
-  if not run.certificates or not picture.is_file():
-    return {"certified": []}
-  rows = [
-    [
-      f"{one['sigma']:g}", f"{row['l2']:g}", f"{row['linf']:.2g}",
-      f"{row['certified_accuracy']:.3f} [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]",
-      f"{one['abstained']:.3f}",
-    ]
-    for one in run.certificates["sigmas"]
-    for row in one["radii"]
-  ]  # fmt: skip
-  headings = ["sigma", "L2 radius", "L-infinity within", "certified accuracy (95 %)", "undecided"]
-  data = base64.b64encode(picture.read_bytes()).decode()
-  return {"certified": rows, "certified_headings": headings, "certified_picture": data}
 
 
 def _damaged(name: str) -> str:

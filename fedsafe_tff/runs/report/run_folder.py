@@ -37,8 +37,8 @@ class RunFolder:
     passes: A row per pass of an iterated adaptation.
     privacy: What is guaranteed of the clients' images; runs of before have none.
     audit: What attacks on that found.
-    certificates: What randomised smoothing certifies of a model of the run.
     images: A row per attack, size and attacked image; older runs have none.
+    images_again: The same of later attacks, by the folder's name below `attacks/`.
   """
 
   path: pathlib.Path
@@ -55,7 +55,7 @@ class RunFolder:
   privacy: dict[str, Any] = dataclasses.field(default_factory=dict)
   audit: dict[str, Any] = dataclasses.field(default_factory=dict)
   images: list[Row] = dataclasses.field(default_factory=list)
-  certificates: dict[str, Any] = dataclasses.field(default_factory=dict)
+  images_again: dict[str, list[Row]] = dataclasses.field(default_factory=dict)
 
   @classmethod
   def read(
@@ -93,7 +93,10 @@ class RunFolder:
       privacy=read.json("privacy.json"),
       audit=read.json("audit/audit.json"),
       images=read.table("images.csv"),
-      certificates=read.json("certificates/certificates.json"),
+      images_again={
+        file.parent.name: read.table(f"attacks/{file.parent.name}/{file.name}")
+        for file in sorted((path / "attacks").glob("*/images.csv"))
+      },
     )
 
   def title(self) -> str:

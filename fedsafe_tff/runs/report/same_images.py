@@ -2,24 +2,33 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fedsafe_tff.evaluation.statistics import PairedRates, mcnemar
 from fedsafe_tff.runs.report.render import markdown, plain
-from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.run_folder import OWN_COPY, Row, RunFolder
 
 _HEADINGS = [
-  "first", "second", "attack", "eps", "copies", "images", "robust, first / second",
+  "first", "second", "attacks", "eps", "copies", "images", "robust, first / second",
   "by the first alone / the second alone", "difference", "odds ratio", "p",
 ]  # fmt: skip
-_SIDES = {"self": "own", "avg": "others'"}
+_SIDES = {"self": "own", "avg": "another's"}
 _TEXT = (
-  "On the same images (McNemar's exact test, of each pair and not corrected for their number; "
-  "difference with 95 % interval, Bonett and Price): an image is robust where every copy still "
-  "gets it right. It tells what other images would give, not other trainings."
+  "On the same images, McNemar's exact test: whether one model is right on what an attacker made "
+  "where the other is not, of the first client on its own copy and on the first copy that it does "
+  "not hold. So rates are those of one copy and not the means above; two runs may lack different "
+  "attackers of a suite. p is of each pair, not corrected for their number; the difference has a "
+  "95 % interval (Bonett and Price). It tells what other images would give, not other trainings."
 )
+# What the attacks of the paper's evaluation depend on besides name and size.
+_PAPERS = (
+  "attack_steps", "attack_step_size", "attack_random_start", "attack_restarts", "attack_labels",
+  "attack_colluders",
+)  # fmt: skip
+Outcomes = dict[tuple[str, float, str], dict[int, bool]]
 
 
 def table(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
@@ -48,14 +57,17 @@ def table(runs: Sequence[RunFolder], names: Sequence[str]) -> str:
 
 
 def pairs(first: RunFolder, second: RunFolder) -> dict[tuple[str, float, str], PairedRates]:
-  """By attack, size and side ("self" or "avg") the shares of robust images, and what differs.
+  """By attacks, size and side ("self" or "avg") the shares of robust images, and what differs.
 
-  Empty where the runs have other data, or were attacked on other images.
+  Of the runs' own evaluations and of later ones by the same name. Empty where the runs have other
+  data, were attacked on other images or otherwise, or where patients have several images.
   """
   known = [run.manifest.get("data_hash") for run in (first, second)]
   if known[0] is None or known[0] != known[1]:
     return {}
-  one, other = _robust(first), _robust(second)
+  one, other = _outcomes(first), _outcomes(second)
+  if any(first.config.get(name) != second.config.get(name) for name in _PAPERS):
+    one = {key: values for key, values in one.items() if key[0].startswith("all of ")}
   return {
     key: mcnemar(np.array(list(one[key].values())), np.array(list(other[key].values())))
     for key in one
@@ -63,15 +75,27 @@ def pairs(first: RunFolder, second: RunFolder) -> dict[tuple[str, float, str], P
   }
 
 
-def _robust(run: RunFolder) -> dict[tuple[str, float, str], dict[int, bool]]:
-  """By attack, size and side, image by image, whether every copy is right."""
-  made: dict[tuple[str, float, str], dict[int, bool]] = {}
-  suite = run.evaluation.get("evaluation", "paper")
-  for row in run.images:
-    # Of a suite these are what all its attacks get together, which may be more in one of two runs.
-    attack = str(row.get("attack")) if suite == "paper" else f"all of {suite}"
+def _outcomes(run: RunFolder) -> Outcomes:
+  found = _robust(run.images, run.evaluation, "")
+  for name, rows in run.images_again.items():
+    found |= _robust(rows, run.again.get(name, {}), name)
+  return found
+
+
+def _robust(rows: Sequence[Row], evaluation: Mapping[str, Any], name: str) -> Outcomes:
+  """By attacks, size and side, image by image, whether a copy is right."""
+  made: Outcomes = {}
+  results = evaluation.get("results", [])
+  if not any(result.get("intervals") for result in results):
+    return made  # images of one patient are no independent ones
+  suite = evaluation.get("evaluation", "paper")
+  for row in rows:
+    # Of a suite these are what all its attacks get together.
+    attack = f"all of {name or suite}"
+    if suite == "paper":
+      attack = f"{row.get('attack')}, {row.get('attacker', OWN_COPY)}"
     for side in _SIDES:
-      if row.get(f"right_{side}") is not None:
-        key = (attack, row["eps"], side)
-        made.setdefault(key, {})[int(row["image"])] = row[f"right_{side}"] == 1.0
+      if row.get(f"one_{side}") is not None:
+        of_images = made.setdefault((attack, row["eps"], side), {})
+        of_images[int(row["image"])] = row[f"one_{side}"] == 1.0
   return made

@@ -5,7 +5,8 @@ import dataclasses
 import pathlib
 import tempfile
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
@@ -26,11 +27,14 @@ class Entry:
     name: In table and legend.
     text: What it is, in a sentence; may be empty.
     run: The run.
+    attackers: Another evaluation of it, by several attackers, which tells who attacks best; None
+      for its own.
   """
 
   name: str
   text: str
   run: RunFolder
+  attackers: Mapping[str, Any] | None = None
 
 
 def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.Path:
@@ -66,7 +70,8 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
       }
       for entry in entries
     ],
-    who=strongest.table([entry.run for entry in entries], sizes[-1]),
+    who=strongest.table([_by_attackers(entry) for entry in entries], sizes[-1]),
+    who_images=_by_attackers(entries[0]).get("attacked_images"),
     who_headings=["attacker", *(entry.name for entry in entries)],
     who_size=f"{sizes[-1]:g}",
     curves=_curves(entries),
@@ -105,11 +110,14 @@ def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
     row = rows[eps]
     for name in ("attack_accuracy", "asr"):
       cells.append(_pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
-  several, sides = strongest.of_several(entry.run), ("self", "avg")
-  names = [strongest.strongest(several, sizes[-1], side) for side in sides]
+  names = [strongest.strongest(_by_attackers(entry), sizes[-1], s) for s in ("self", "avg")]
   cells.append(" / ".join(dict.fromkeys(names)))
   seconds = entry.run.manifest.get("seconds_of_last_session")
   return [*cells, "-" if seconds is None else f"{seconds:.0f}"]
+
+
+def _by_attackers(entry: Entry) -> Mapping[str, Any]:
+  return entry.run.evaluation if entry.attackers is None else entry.attackers
 
 
 def _mean(values: Sequence[float]) -> float | None:

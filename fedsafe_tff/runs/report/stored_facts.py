@@ -62,6 +62,18 @@ _PRIVATE = {
   "epsilon": Maybe(NUMBER), "delta": NUMBER, "guarantees": FLAG, "not_covered": Maybe([TEXT]),
   "warnings": Maybe([TEXT]),
 }  # fmt: skip
+_CERTIFIED = {
+  "name": TEXT, "model": TEXT, "digest": TEXT, "images": NUMBER, "clean_accuracy": NUMBER,
+  "n0": NUMBER, "n": NUMBER, "alpha": NUMBER,
+  "sigmas": [
+    {
+      "sigma": NUMBER, "abstained": NUMBER,
+      "radii": [
+        {"l2": NUMBER, "linf": NUMBER, "certified_accuracy": NUMBER, "interval": Pair(NUMBER)}
+      ],
+    }
+  ],
+}  # fmt: skip
 SHAPES = {
   "config.json": {
     "defense": Maybe(TEXT), "algorithm": Maybe(TEXT), "dataset": Maybe(TEXT), "task": Maybe(TEXT),
@@ -106,17 +118,7 @@ SHAPES = {
     "inversion": Maybe([{"images": NUMBER, "ssim": NUMBER, "control": NUMBER}]),
     "one_run": Maybe({"sentence": TEXT}),
   },
-  "certificates.json": {
-    "model": TEXT, "images": NUMBER, "clean_accuracy": NUMBER, "draws": NUMBER, "alpha": NUMBER,
-    "sigmas": [
-      {
-        "sigma": NUMBER, "abstained": NUMBER,
-        "radii": [
-          {"l2": NUMBER, "linf": NUMBER, "certified_accuracy": NUMBER, "interval": Pair(NUMBER)}
-        ],
-      }
-    ],
-  },
+  "certificates.json": {"models": [_CERTIFIED]},
   "evaluation.json": {
     "evaluation": Maybe(TEXT),
     "clean_accuracy_global": Maybe(NUMBER),

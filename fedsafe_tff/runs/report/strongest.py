@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedsafe_tff.runs.report.run_folder import OWN_COPY, RunFolder
+from fedsafe_tff.runs.report.run_folder import OWN_COPY
 
 _ALL = "worst"  # what all attackers get together
 
@@ -28,14 +28,6 @@ def attackers(evaluation: Mapping[str, Any]) -> list[str]:
   return [name for name in names if name != _ALL]
 
 
-def of_several(run: RunFolder) -> Mapping[str, Any]:
-  """The evaluation of a run by several attackers, a later one too; else by the one that it had."""
-  for evaluation in (run.evaluation, *reversed(run.again.values())):
-    if len(attackers(evaluation)) > 1:
-      return evaluation
-  return run.evaluation
-
-
 def strongest(evaluation: Mapping[str, Any], eps: float, side: str) -> str:
   """The attacker that changes most labels of a side at a size; of the paper's, the attack."""
   rows = [r for r in evaluation["results"] if r["eps"] == eps and r.get("attacker") != _ALL]
@@ -47,13 +39,15 @@ def strongest(evaluation: Mapping[str, Any], eps: float, side: str) -> str:
   return best["attack"] if alone else best.get("attacker", OWN_COPY)
 
 
-def table(runs: Sequence[RunFolder], eps: float) -> list[list[str]]:
+def table(evaluations: Sequence[Mapping[str, Any]], eps: float) -> list[list[str]]:
   """A row per attacker: what each run loses to it at a size, self / avg; the last of all together.
 
-  Empty where no run had several attackers.
+  Empty where no run had several attackers, or they were attacked otherwise: by another suite, on
+  other numbers of images, or not at that size.
   """
-  evaluations = [of_several(run) for run in runs]
-  if all(len(attackers(evaluation)) < 2 for evaluation in evaluations):
+  told = {(e.get("evaluation"), e.get("attacked_images")) for e in evaluations}
+  several = any(len(attackers(evaluation)) > 1 for evaluation in evaluations)
+  if len(told) > 1 or not several or any(eps not in worst_rows(e) for e in evaluations):
     return []
   names = dict.fromkeys(name for evaluation in evaluations for name in attackers(evaluation))
   rows = [[name, *(_rates(evaluation, name, eps) for evaluation in evaluations)] for name in names]

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -56,17 +57,20 @@ def test_the_worst_of_all_attackers_and_who_it_is(tmp_path):
   assert not re.search(r"(src|href)=\"http", text)  # needs no network
 
 
-def test_who_attacks_best_in_each_run_a_later_evaluation_counts(tmp_path):
+def test_who_attacks_best_in_each_run_by_an_evaluation_of_several(tmp_path):
   alone = {"results": [result(0.01, 0.7, 0.2, "worst of 4")]}
-  later = {
+  several = {"evaluation": "chosen", "attacked_images": 40}
+  later = several | {
     "results": [
       result(0.01, 0.7, 0.2, "worst of 2"),
       result(0.01, 0.6, 0.1, "mi", "averaging") | {"asr_avg": 0.3},
       result(0.01, 0.5, 0.4, "worst of 3", "worst"),
     ],
   }
-  entries = [entry(tmp_path, "one", alone), entry(tmp_path, "two", alone)]
-  entries[1].run.again["chosen-1"] = later
+  entries = [
+    dataclasses.replace(entry(tmp_path, name, alone), attackers=evaluation)
+    for name, evaluation in (("one", several | alone), ("two", later))
+  ]
   page = side_by_side.write(tmp_path / "page.html", "Who", entries)
   found = cells(page)
   # Of a suite of one attacker its attacks together are no name of anybody.
@@ -76,7 +80,10 @@ def test_who_attacks_best_in_each_run_a_later_evaluation_counts(tmp_path):
     ["averaging", "-", "0.100 / 0.300"],
     ["all of them", "0.200 / 0.100", "0.400 / 0.200"],
   ]
-  assert "Who attacks best" in page.read_text()
+  assert "Who attacks best" in page.read_text() and "on 40 evaluation" in page.read_text()
+  other = dataclasses.replace(entries[0], attackers=None)  # on other images, by another suite
+  page = side_by_side.write(tmp_path / "page.html", "Who", [other, entries[1]])
+  assert "Who attacks best" not in page.read_text()
   page = side_by_side.write(tmp_path / "page.html", "Who", entries[:1])
   assert "Who attacks best" not in page.read_text()
 
