@@ -12,6 +12,7 @@ from fedsafe_tff.evaluation.smoothing import Smoother
 from fedsafe_tff.runs import run_dir
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.load import load_run
+from fedsafe_tff.runs.report import build
 from tests.runs import tiny
 
 pytestmark = pytest.mark.usefixtures("built_once")
@@ -99,11 +100,14 @@ def test_a_damaged_file_is_made_again(run):
   path = run / "certificates" / "certificates.json"
   certify.certify([str(run), *_ASKED])
   path.write_text(json.dumps({"models": 3}))
+  assert report.report([str(run)]) == 1
+  page = (run / "report.html").read_text()
+  assert "certificates/certificates.json is damaged and left out" in page
   with pytest.raises(UserError, match="certificates.json is damaged"):
-    report.report([str(run)])
+    build.build(run)
   certify.certify([str(run), *_ASKED])
   assert entry(run)[0]["model"] == "the global model"
-  report.report([str(run)])
+  assert report.report([str(run)]) == 0
 
 
 @pytest.mark.parametrize(
