@@ -33,6 +33,7 @@ def attack_run(
   *,
   clients_use: str = "received",
   suite: Suite | None = None,
+  masking: bool = True,
   log: Log,
   **moved: str,
 ) -> pathlib.Path:
@@ -45,6 +46,7 @@ def attack_run(
     clients_use: "received" for the copies that clients received, "trained" for what each makes of
       its own by local training.
     suite: What somebody chose in the place of the suite of `settings`.
+    masking: Whether it is asked too if robustness is only hidden.
     log: Is told of each attack.
     **moved: Settings of where things lie now, such as `data_dir`.
 
@@ -80,6 +82,7 @@ def attack_run(
       rounds=earlier.copies(config, prepared, history, noise_seed=seed, sigma=sigma),
       keep=True,
       suite=suite,
+      masking=masking,
     )
   return path / "attacks" / name
 

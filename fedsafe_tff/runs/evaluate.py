@@ -114,6 +114,7 @@ def evaluate(
   rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
   keep: bool = False,
   suite: Suite | None = None,
+  masking: bool = True,
 ) -> dict[str, Any]:
   """Every client in turn is the adversary on the copy that it received.
 
@@ -131,6 +132,7 @@ def evaluate(
       received the global models themselves.
     keep: Whether results image by image are kept when all are made; until then they are.
     suite: What is run in the place of the suite that the settings name.
+    masking: Whether it is asked too if robustness is only hidden.
 
   Returns:
     Contents of `evaluation.json`.
@@ -168,7 +170,8 @@ def evaluate(
     evaluation["trials"] = [_summary(result, prepared) for result in made]
     evaluation["left_out"] = left_out
     evaluation["notes"] = who.notes(suite)
-    evaluation["masking"] = _masking(config, suite, who, kept, log)
+    if masking:
+      evaluation["masking"] = _masking(config, suite, who, kept, log)
   # Under several attackers, of what all of them get together, which stands last.
   shown = [result for result in results if result.attacker == results[-1].attacker]
   by_stratum = [
