@@ -43,7 +43,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   entries = versus.versus(results, labels, first, second, _paper)
   headings = versus.headings(("task", "eps", "ASR"), "adv. training", "distr. noise")
   rows, records = versus.table_rows(entries), versus.csv_rows(entries)
-  legend = versus.NOTE + results.unjudged_note()
+  legend = versus.NOTE + results.one_seed_note() + results.unjudged_note()
   text = write_tables(folder, "table1", headings, rows, records, f"{TITLE}. {legend}")
   kinds = (
     "The paper says that adversarial training can be local or at the server, not which its table "

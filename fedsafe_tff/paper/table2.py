@@ -63,7 +63,7 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   for row in rows:
     row[1] = names[row[1]]
   headings = versus.headings(("task", "method", "eps", "ASR"), "no DP", "DP")
-  legend = versus.NOTE + results.unjudged_note()
+  legend = versus.NOTE + results.one_seed_note() + results.unjudged_note()
   text = write_tables(folder, "table2", headings, rows, records, f"{TITLE}. {legend}")
   note = (
     "The paper does not say for which method its values are: they stand beside each, and beside "
