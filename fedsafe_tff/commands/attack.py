@@ -116,12 +116,11 @@ def _file(
   check(settings)
   suite = _chosen(own, attacks)
   from fedsafe_tff.runs import attack as attack_lib
+  from fedsafe_tff.runs.report.progress import Progress
 
   out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
   if suite is not None and not own["out"]:  # beside those of the suites
     out = out / attack_lib.folder_of(config, suite)
-  from fedsafe_tff.runs.report.progress import Progress
-
   with Progress() as progress:
     changed = attack_lib.changed(config, settings)
     attack_lib.attack_file(target, changed, out, progress.note, suite)

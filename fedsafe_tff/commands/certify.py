@@ -14,6 +14,7 @@ against changes of a Euclidean length. Results go into RUN_DIR/certificates and 
 Ctrl-C stops; the same command goes on sigma by sigma.
 """
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,10 +52,9 @@ def certify(arguments: Sequence[str]) -> int:
   from fedsafe_tff.runs import certify as certify_lib
   from fedsafe_tff.runs.report.build import build
   from fedsafe_tff.runs.report.progress import Progress
-  from fedsafe_tff.runs.report.run_folder import RunFolder
 
   asked = certify_lib.Asked(**settings)
-  path = RunFolder.read(arguments[0]).path
+  path = pathlib.Path(arguments[0]).expanduser()
   with Progress() as progress:
     certify_lib.certify_run(path, asked, client=client, log=progress.note, **moved)
   print(f"certificates: {path / certify_lib.FOLDER}")

@@ -13,9 +13,10 @@ from typing import Any
 
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks import art_adapter
-from fedsafe_tff.attacks.registry import ACCESS, ATTACKS
+from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import ART, AttackSpec
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.crafting import check_access
 from fedsafe_tff.evaluation.suites import SUITES, Suite, Trial
 
 NAME = "chosen"
@@ -47,6 +48,7 @@ _FIELDS = {
 }
 _IMAGES = SUITES["strong"].images
 _OF_STRONG = SUITES["strong"].attackers
+_TOLD = {"black_box": "scores", LABELS: "labels"}
 _IN_PARTS = ("colluding", "worst")  # known by how copies are pooled, and as the total
 _SIZE = 0.5  # any, for a look at what does not depend on it
 
@@ -95,7 +97,7 @@ def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:
   for attacker in dict.fromkeys(attackers or ("own_copy",)):
     if attacks:
       for one in written:
-        _check_access(one, attacker)
+        check_access(one.spec(_SIZE), _TOLD.get(attacker, "gradients"))
       trials += [dataclasses.replace(one, attacker=attacker) for one in written]
       continue
     name = count_of(attacker)[0]
@@ -166,19 +168,6 @@ def _option(name: str, field: str, value: str, text: str) -> Any:
     kind = "a whole number from 1" if isinstance(default, int) else "a number from 0"
     raise UserError(f"attack {text!r}: {field} is {kind}, not {value}")
   return int(number) if isinstance(default, int) else number
-
-
-def _check_access(one: Trial, attacker: str) -> None:
-  """Refuses what needs to see more of a model than a black box tells; ART's say so themselves."""
-  told = {"black_box": "scores", LABELS: "labels"}.get(attacker)
-  name = one.settings["name"]
-  if told and not name.startswith(ART):
-    needs = ATTACKS[name].needs
-    if ACCESS.index(needs) < ACCESS.index(told):
-      raise UserError(
-        f"attack {name} needs {needs}, but {attacker} tells {told} alone: choose "
-        f"{'square, ' if told == 'scores' else ''}art:HopSkipJump or art:BoundaryAttack"
-      )
 
 
 def _name(text: str) -> str:

@@ -155,14 +155,28 @@ def _stacked(models: Sequence) -> tuple[tf.Tensor, ...]:
   return tuple(tf.stack(list(tensors)) for tensors in zip(*models))
 
 
+def check_access(spec: AttackSpec, access: str) -> None:
+  """Refuses an attack that needs to see more of a model; ART's say so themselves.
+
+  Args:
+    spec: The attack.
+    access: What there is to see, one of `registry.ACCESS`.
+
+  Raises:
+    UserError: It needs more.
+  """
+  if spec.from_art:
+    return
+  needs = ATTACKS[spec.name].needs
+  if ACCESS.index(needs) < ACCESS.index(access):
+    raise UserError(
+      f"attack {spec.name} needs {needs}, but a black box tells {access} alone: choose "
+      f"{'square, ' if access == 'scores' else ''}art:HopSkipJump or art:BoundaryAttack"
+    )
+
+
 def _refuse_what_does_not_fit(held: Holding, spec: AttackSpec, model: FunctionalModel) -> None:
-  if not spec.from_art:  # ART's attacks say themselves what they can't attack
-    needs = ATTACKS[spec.name].needs
-    if ACCESS.index(needs) < ACCESS.index(held.access):
-      raise UserError(
-        f"attack {spec.name} needs {needs}, but a black box tells {held.access} alone: choose "
-        f"{'square, ' if held.access == 'scores' else ''}art:HopSkipJump or art:BoundaryAttack"
-      )
+  check_access(spec, held.access)
   specs = model.weight_specs()
   for weights in held.models:
     shapes = [tuple(w.shape) for w in weights]

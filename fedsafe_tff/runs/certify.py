@@ -114,7 +114,7 @@ def certify_run(
       "n": asked.n,
       "alpha": asked.alpha,
       "input_shape": list(loaded.model.input_shape),
-      "sigmas": [_summary(one, labels, loaded.model.input_shape) for one in found],
+      "sigmas": [_summary(one, labels, loaded) for one in found],
     }
     render.write_csv(out / f"{name}.csv", _rows(found, rows, labels), summed=True)
     certificate_plot.write(out / f"{name}.png", made)
@@ -156,7 +156,9 @@ def _certificates(stored: dict[str, Any], sigma: float, asked: Asked) -> Certifi
   )
 
 
-def _summary(one: Certificates, labels: np.ndarray, shape) -> dict[str, Any]:
+def _summary(one: Certificates, labels: np.ndarray, loaded: LoadedRun) -> dict[str, Any]:
+  # Several images of one patient are no independent ones.
+  alone = loaded.prepared.image_set.patients is None
   radii = [radius for radius in RADII if radius <= one.radius.max()]
   accuracy = one.certified_accuracy(labels, radii)
   return {
@@ -165,9 +167,9 @@ def _summary(one: Certificates, labels: np.ndarray, shape) -> dict[str, Any]:
     "radii": [
       {
         "l2": radius,
-        "linf": float(linf_radius(radius, shape)),
+        "linf": float(linf_radius(radius, loaded.model.input_shape)),
         "certified_accuracy": float(share),
-        "interval": list(wilson_ends(float(share), len(labels))),
+        "interval": list(wilson_ends(float(share), len(labels))) if alone else None,
       }
       for radius, share in zip(radii, accuracy)
     ],

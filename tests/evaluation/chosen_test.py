@@ -85,9 +85,9 @@ def test_what_can_not_be_chosen():
     chosen([], ["pgd", "pgd:norm=l2,eps=0.5"])
   with pytest.raises(UserError, match="attacker '' is unknown"):
     chosen([""], [])
-  with pytest.raises(UserError, match="attack pgd needs gradients, but black_box tells scores"):
+  with pytest.raises(UserError, match="attack pgd needs gradients, but a black box tells scores"):
     chosen(["own_copy", "black_box"], ["pgd"])
-  with pytest.raises(UserError, match="square needs scores, but black_box_labels tells labels"):
+  with pytest.raises(UserError, match="square needs scores, but a black box tells labels"):
     chosen(["black_box_labels"], ["square"])
 
 

@@ -1,5 +1,6 @@
 """Certificates of a finished run: what the report says is what was counted, and nothing twice."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from fedsafe_tff.commands import certify, report, train
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.smoothing import Smoother
+from fedsafe_tff.runs import certify as certify_lib
 from fedsafe_tff.runs import run_dir
 from fedsafe_tff.runs.attackers import evaluation_key
 from fedsafe_tff.runs.load import load_run
@@ -81,6 +83,23 @@ def test_a_clients_copy_stands_beside_the_global_model(run):
   assert [float(row["radius_l2"]) for row in rows] == told.radius.tolist()
   page = (run / "report.html").read_text()
   assert page.count("Certified accuracy against the L2 radius") == 2
+
+
+def test_images_of_one_patient_have_no_intervals(run, monkeypatch):
+  prepared = load_run(run).prepared
+  patients = tuple("ab"[i % 2] for i in range(len(prepared.image_set.labels)))
+  real = certify_lib.load_run
+
+  def loaded(*args, **moved):
+    found = real(*args, **moved)
+    images = dataclasses.replace(found.prepared.image_set, patients=patients)
+    prepared = dataclasses.replace(found.prepared, image_set=images)
+    return dataclasses.replace(found, prepared=prepared)
+
+  monkeypatch.setattr(certify_lib, "load_run", loaded)
+  certify.certify([str(run), "--sigma=0.05", "--images=5", *_ASKED[2:]])
+  found, _ = entry(run, -1)
+  assert all(at["interval"] is None for one in found["sigmas"] for at in one["radii"])
 
 
 def test_all_images_are_all_of_them_under_a_suite_too(run, monkeypatch):

@@ -22,8 +22,9 @@ def write(path: pathlib.Path, found: Mapping[str, Any]) -> None:
     radii = [row["l2"] for row in one["radii"]]
     shares = [row["certified_accuracy"] for row in one["radii"]]
     axis.plot(radii, shares, color=color, marker="o", markersize=4, label=f"sigma {one['sigma']:g}")
-    ends = zip(*(row["interval"] for row in one["radii"]))
-    axis.fill_between(radii, *ends, color=color, alpha=0.12)
+    if all(row["interval"] for row in one["radii"]):
+      ends = zip(*(row["interval"] for row in one["radii"]))
+      axis.fill_between(radii, *ends, color=color, alpha=0.12)
   axis.axhline(found["clean_accuracy"], color="#444444", linestyle=":",
                label="accuracy without smoothing")  # fmt: skip
   pixels = float(np.sqrt(np.prod(found["input_shape"])))

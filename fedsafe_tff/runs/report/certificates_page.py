@@ -34,6 +34,10 @@ def stored(path: pathlib.Path, damaged: list[str] | None = None) -> list[dict[st
     return []
 
 
+def _share(share: float, ends: list[float] | None) -> str:
+  return f"{share:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
+
+
 def sections(path: pathlib.Path, damaged: list[str] | None = None) -> list[dict[str, Any]]:
   """Facts, table and picture of each entry; see `stored`."""
   made = []
@@ -41,7 +45,7 @@ def sections(path: pathlib.Path, damaged: list[str] | None = None) -> list[dict[
     rows = [
       [
         f"{sigma['sigma']:g}", f"{row['l2']:g}", f"{row['linf']:.2g}",
-        f"{row['certified_accuracy']:.3f} [{row['interval'][0]:.3f}, {row['interval'][1]:.3f}]",
+        _share(row["certified_accuracy"], row.get("interval")),
         f"{sigma['abstained']:.3f}",
       ]
       for sigma in one["sigmas"]

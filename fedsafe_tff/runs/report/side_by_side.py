@@ -12,7 +12,7 @@ from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.report import pareto, plots, strongest, style, templates
 from fedsafe_tff.runs.report.run_folder import RunFolder
-from fedsafe_tff.runs.report.strongest import worst_rows
+from fedsafe_tff.runs.report.strongest import pair, worst_rows
 from fedsafe_tff.runs.report.warnings import warnings
 
 _PICTURES = (("Transfer matrix", plots.transfer_heatmap), ("Examples", plots.triptych))
@@ -105,11 +105,11 @@ def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
   evaluation = entry.run.evaluation
   copies = evaluation.get("clean_accuracy_clients") or []
   rows = worst_rows(evaluation)
-  cells = [entry.name, _pair(evaluation.get("clean_accuracy_global"), _mean(copies))]
+  cells = [entry.name, pair(evaluation.get("clean_accuracy_global"), _mean(copies))]
   for eps in sizes:
     row = rows[eps]
     for name in ("attack_accuracy", "asr"):
-      cells.append(_pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
+      cells.append(pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
   names = [strongest.strongest(_by_attackers(entry), sizes[-1], s) for s in ("self", "avg")]
   cells.append(" / ".join(dict.fromkeys(names)))
   seconds = entry.run.manifest.get("seconds_of_last_session")
@@ -122,10 +122,6 @@ def _by_attackers(entry: Entry) -> Mapping[str, Any]:
 
 def _mean(values: Sequence[float]) -> float | None:
   return sum(values) / len(values) if values else None
-
-
-def _pair(left: float | None, right: float | None) -> str:
-  return " / ".join("-" if value is None else f"{value:.3f}" for value in (left, right))
 
 
 def _curves(entries: Sequence[Entry]) -> str:

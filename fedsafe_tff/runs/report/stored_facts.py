@@ -69,7 +69,10 @@ _CERTIFIED = {
     {
       "sigma": NUMBER, "abstained": NUMBER,
       "radii": [
-        {"l2": NUMBER, "linf": NUMBER, "certified_accuracy": NUMBER, "interval": Pair(NUMBER)}
+        {
+          "l2": NUMBER, "linf": NUMBER, "certified_accuracy": NUMBER,
+          "interval": Maybe(Pair(NUMBER)),
+        }
       ],
     }
   ],

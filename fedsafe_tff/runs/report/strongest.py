@@ -64,7 +64,9 @@ def _rates(evaluation: Mapping[str, Any], attacker: str, eps: float) -> str:
 
 
 def _pair(row: Mapping[str, Any] | None) -> str:
-  if row is None:
-    return "-"
-  values = (row.get("asr_self"), row.get("asr_avg"))
-  return " / ".join("-" if value is None else f"{value:.3f}" for value in values)
+  return "-" if row is None else pair(row.get("asr_self"), row.get("asr_avg"))
+
+
+def pair(left: float | None, right: float | None) -> str:
+  """Two numbers as they stand in a table."""
+  return " / ".join("-" if value is None else f"{value:.3f}" for value in (left, right))
