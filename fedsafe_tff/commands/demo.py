@@ -28,8 +28,8 @@ RUNS = (
     "paper",
     "the paper, to the letter",
     ("--preset=demo-paper",),
-    "Algorithm 1: one adaptation at the server on adversarial examples, then an independently "
-    "noised copy for every client.",
+    "Algorithm 1, on the same network: one adaptation at the server on adversarial examples, then "
+    "an independently noised copy for every client.",
   ),
   (
     "combined",
@@ -64,7 +64,7 @@ def demo(arguments: Sequence[str]) -> int:
   for number, ((name, title, _, text), config) in enumerate(zip(RUNS, configs), 1):
     print(f"{number}/{len(RUNS)}: {title}", flush=True)
     try:
-      path = run(dataclasses.replace(config, run_dir=str(folder / name)))
+      path = run(dataclasses.replace(config, run_dir=str(folder / name)), report=False)
     except Stopped:
       print(f"stopped: the same command with --run_dir={folder} continues", flush=True)
       return 1

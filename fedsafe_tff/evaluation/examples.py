@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fedsafe_tff import keys
 from fedsafe_tff.attacks.craft import craft
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.evaluation.accuracy import to_float
@@ -37,13 +38,29 @@ def triptych(
     `probability_before` and `probability_after`, the predicted class's, float32 [count].
   """
 
-  @tf.function
-  def attack(x, y):
+  def attack(weights, x, y, key):
     made = craft(lambda inputs: model.apply(weights, inputs), x, y, spec, key)
     return made, tf.nn.softmax(model.apply(weights, x)), tf.nn.softmax(model.apply(weights, made))
 
+  # One graph per attack: TensorFlow warns of a `tf.function` that every call traces anew.
+  compiled = model.compiled(
+    ("triptych", spec),
+    attack,
+    [
+      model.weight_specs(),
+      tf.TensorSpec([None, *model.input_shape], tf.float32),
+      tf.TensorSpec([None], tf.int32),
+      keys.SPEC,
+    ],
+  )
   x = to_float(images)
-  adversarial, before, after = (t.numpy() for t in attack(x, tf.constant(labels, tf.int32)))
+  made = compiled(
+    tuple(tf.convert_to_tensor(weight) for weight in weights),
+    x,
+    tf.constant(labels, tf.int32),
+    key,
+  )
+  adversarial, before, after = (t.numpy() for t in made)
   before_label, after_label = before.argmax(1), after.argmax(1)
   rank = 2 * (before_label == labels) + (before_label != after_label)
   chosen = np.argsort(-rank, kind="stable")[:count]

@@ -80,7 +80,8 @@ class Smoother:
         tf.TensorSpec(model.input_shape, tf.float32),
         tf.TensorSpec([], tf.int32),
         keys.SPEC,
-      ]
+      ],
+      autograph=False,
     )
     def count(weights, image, samples, key):
       def add(done, total):

@@ -126,7 +126,9 @@ class FunctionalModel:
       signature: `tf.TensorSpec`s of its arguments; the graph takes tensors alone.
     """
     if form not in self._graphs:
-      traced = tf.function(function, input_signature=signature)
+      # AutoGraph would rewrite the source of all that is called, for nothing: loops and branches
+      # are TensorFlow's own here. That was a third of the time of tracing.
+      traced = tf.function(function, input_signature=signature, autograph=False)
       self._graphs[form] = traced.get_concrete_function()
     return self._graphs[form]
 
@@ -144,5 +146,5 @@ class FunctionalModel:
   @functools.cached_property
   def _weight_specs(self) -> tuple[tf.TensorSpec, ...]:
     # Traced once: every evaluator and every computation of the algorithm asks.
-    outputs = tf.function(self.init).get_concrete_function(keys.SPEC)
+    outputs = tf.function(self.init, autograph=False).get_concrete_function(keys.SPEC)
     return tuple(tf.TensorSpec(o.shape, o.dtype) for o in outputs.structured_outputs)

@@ -25,7 +25,7 @@ def check_logits(model: FunctionalModel) -> None:
   if model in _checked:
     return
 
-  @tf.function
+  @tf.function(autograph=False)
   def outputs(images):
     return model.apply(model.init(keys.root(0)), images)
 

@@ -64,7 +64,9 @@ def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **se
   images = tf.TensorSpec([None, *model.input_shape], tf.uint8)
   labels = tf.TensorSpec([None], tf.int32)
 
-  @tf.function(input_signature=[model.weight_specs(), images, labels, keys.SPEC])
+  @tf.function(
+    input_signature=[model.weight_specs(), images, labels, keys.SPEC], autograph=False
+  )
   def train(weights, x, y, key):
     feed = feeds.ImageFeed(
       x, y, key, batch_size=config.batch_size, epochs=epochs, ops=parse_ops(config.augment)

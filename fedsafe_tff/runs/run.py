@@ -20,11 +20,12 @@ class Stopped(Exception):
   """The user stopped the run; it can be continued."""
 
 
-def run(config: Config) -> pathlib.Path:
+def run(config: Config, report: bool = True) -> pathlib.Path:
   """Runs or continues a run and builds its report.
 
   Args:
     config: The settings; the run folder belongs to them.
+    report: Whether to build the report. Who adds results at once builds it with them.
 
   Returns:
     The run folder.
@@ -39,16 +40,18 @@ def run(config: Config) -> pathlib.Path:
     lacking = intact.broken(path) if finished else intact.Broken.all()
     if not lacking.names():
       _compare_finished(config, path, progress)
-      progress.note("this run is complete: nothing to train, the report is built anew")
+      built = ", the report is built anew" if report else ""
+      progress.note(f"this run is complete: nothing to train{built}")
     else:
       if finished:
         names = ", ".join(lacking.names())
         progress.note(f"this run was complete, but damaged or gone is {names}: made again")
       with _session(path, progress):
         _train_and_evaluate(config, path, progress, lacking)
-    from fedsafe_tff.runs.report.build import build
+    if report:
+      from fedsafe_tff.runs.report.build import build
 
-    build(path)
+      build(path)
   return path
 
 
