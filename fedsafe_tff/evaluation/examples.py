@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from fedsafe_tff import keys
-from fedsafe_tff.attacks.craft import craft
+from fedsafe_tff.attackers.holding import Holding
 from fedsafe_tff.attacks.spec import AttackSpec
-from fedsafe_tff.evaluation.accuracy import to_float
+from fedsafe_tff.evaluation.accuracy import Scorer, to_float
+from fedsafe_tff.evaluation.crafting import Crafter
 from fedsafe_tff.models.functional import FunctionalModel
 
 
@@ -37,34 +37,16 @@ def triptych(
     perturbation signed); `label`, `predicted_before` and `predicted_after`, int32 [count];
     `probability_before` and `probability_after`, the predicted class's, float32 [count].
   """
-
-  def attack(weights, x, y, key):
-    made = craft(lambda inputs: model.apply(weights, inputs), x, y, spec, key)
-    return made, tf.nn.softmax(model.apply(weights, x)), tf.nn.softmax(model.apply(weights, made))
-
-  # One graph per attack: TensorFlow warns of a `tf.function` that every call traces anew.
-  compiled = model.compiled(
-    ("triptych", spec),
-    attack,
-    [
-      model.weight_specs(),
-      tf.TensorSpec([None, *model.input_shape], tf.float32),
-      tf.TensorSpec([None], tf.int32),
-      keys.SPEC,
-    ],
-  )
-  x = to_float(images)
-  made = compiled(
-    tuple(tf.convert_to_tensor(weight) for weight in weights),
-    x,
-    tf.constant(labels, tf.int32),
-    key,
-  )
-  adversarial, before, after = (t.numpy() for t in made)
+  # The graphs of the evaluation: to trace the attack anew would take longer than it runs.
+  crafter = Crafter(model, images, labels, key=key)
+  adversarial, _ = crafter.craft(Holding((tuple(weights),)), spec)
+  scorer, shown = Scorer(model), to_float(images).numpy()
+  before = tf.nn.softmax(scorer.logits(weights, shown)).numpy()
+  after = tf.nn.softmax(scorer.logits(weights, adversarial)).numpy()
   before_label, after_label = before.argmax(1), after.argmax(1)
   rank = 2 * (before_label == labels) + (before_label != after_label)
   chosen = np.argsort(-rank, kind="stable")[:count]
-  original = x.numpy()[chosen]
+  original = shown[chosen]
   return {
     "original": original,
     "perturbation": adversarial[chosen] - original,
