@@ -1,8 +1,11 @@
 """From the name of a model to the model."""
 
+import hashlib
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from fedsafe_tff import lazy, users_code
 
@@ -13,6 +16,8 @@ MODELS: dict[str, Callable[..., Any]] = {
   "gn_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "from_settings"),
   "gn_silu_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "smooth_from_settings"),
 }
+
+_last: dict[tuple[str, ...], Any] = {}
 
 
 def build_model(
@@ -68,7 +73,7 @@ def build_model(
       "calibration": calibration,
     }
     taken = lazy.taken(MODELS[name], offered)
-    return MODELS[name](input_shape=input_shape, num_classes=num_classes, **taken)
+    return _last_or_new(name, {"input_shape": input_shape, "num_classes": num_classes, **taken})
   from fedsafe_tff.models.functional import FunctionalModel
   from fedsafe_tff.models.keras_adapter import from_keras
   from fedsafe_tff.models.logits import check_logits
@@ -82,6 +87,26 @@ def build_model(
     )
   check_logits(model)
   return model
+
+
+def _last_or_new(name: str, settings: dict[str, Any]) -> Any:
+  """One of `MODELS`; the last one again where its settings are those of it.
+
+  It is a pure function, and holds its compiled graphs: runs that follow one another in a process
+  share them. Only the last is kept, so that nothing piles up.
+  """
+  wanted = (name, *(f"{key}={_frozen(value)}" for key, value in sorted(settings.items())))
+  if wanted not in _last:
+    made = MODELS[name](**settings)
+    _last.clear()
+    _last[wanted] = made
+  return _last[wanted]
+
+
+def _frozen(value: Any) -> str:
+  if isinstance(value, np.ndarray):
+    return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+  return repr(value)
 
 
 def call_function(

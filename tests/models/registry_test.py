@@ -89,3 +89,15 @@ def test_a_users_function_in_a_file(tmp_path):
   file.write_text("def net(:\n")
   with pytest.raises(UserError, match="can't be loaded .invalid syntax"):
     build(f"{file}:net")
+
+
+def test_the_last_network_is_shared_by_those_who_ask_for_the_same():
+  images = small.images(12, 0)[0]
+  first = build("cnn", calibration=images)
+  assert build("cnn", calibration=images.copy()) is first
+  others = images.copy()
+  others[0, 0, 0, 0] ^= 1
+  assert build("cnn", calibration=others) is not first
+  assert build("cnn", calibration=images) is not first  # one alone is kept
+  assert build("gn_cnn", mean=(0.5,)) is build("gn_cnn", mean=(0.5,))
+  assert build("gn_cnn", mean=(0.5,)) is not build("gn_cnn", mean=(0.6,))
