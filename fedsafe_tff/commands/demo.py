@@ -1,4 +1,4 @@
-"""Undefended, the paper to the letter, and `combined`, on embedded data: one page of all three.
+"""Undefended, the paper's Algorithm 1, and `combined`, on embedded data: one page of all three.
 
 python -m experiments.demo [--run_dir=FOLDER] [--flag=value ...]
 
@@ -26,10 +26,10 @@ RUNS = (
   ),
   (
     "paper",
-    "the paper, to the letter",
+    "the paper: Algorithm 1, to the letter",
     ("--preset=demo-paper",),
-    "Algorithm 1, on the same network: one adaptation at the server on adversarial examples, then "
-    "an independently noised copy for every client.",
+    "On the same network: one adaptation at the server on adversarial examples, then an "
+    "independently noised copy for every client.",
   ),
   (
     "combined",

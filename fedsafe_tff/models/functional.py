@@ -28,7 +28,9 @@ class FunctionalModel:
     input_shape: (height, width, channels) of an image.
     num_classes: Number of classes, the last dimension of the logits.
     init_fn: Key (int64 [2]) to weights, a tuple of float32 tensors.
-    apply_fn: (weights, images, key or None, training) to logits.
+    apply_fn: (weights, images, key or None, training) to logits. Both functions are traced as they
+      are, without AutoGraph: no Python branch or loop over a tensor, but `tf.cond`, `tf.while_loop`
+      or a `tf.function` of their own. Keras models may have them.
     weight_names: A name per tensor of `init`, for files; empty where nobody gave any.
     frozen: Name and value of what training never changes, such as frozen layers and the
       normalisation of the images: with the weights they are all that predictions depend on.

@@ -17,7 +17,8 @@ MODELS: dict[str, Callable[..., Any]] = {
   "gn_silu_cnn": lazy.Member("fedsafe_tff.models.gn_cnn", "smooth_from_settings"),
 }
 
-_last: dict[tuple[str, ...], Any] = {}
+# At most one: the function of `MODELS`, its settings, what it built.
+_last: list[tuple[Callable[..., Any], dict[str, Any], Any]] = []
 
 
 def build_model(
@@ -93,20 +94,30 @@ def _last_or_new(name: str, settings: dict[str, Any]) -> Any:
   """One of `MODELS`; the last one again where its settings are those of it.
 
   It is a pure function, and holds its compiled graphs: runs that follow one another in a process
-  share them. Only the last is kept, so that nothing piles up.
+  share them. Only the last network is kept, with the graphs that were asked of it.
   """
-  wanted = (name, *(f"{key}={_frozen(value)}" for key, value in sorted(settings.items())))
-  if wanted not in _last:
-    made = MODELS[name](**settings)
-    _last.clear()
-    _last[wanted] = made
-  return _last[wanted]
+  build = MODELS[name]
+  if not all(_compares(value) for value in settings.values()):
+    return build(**settings)
+  wanted = {key: _by_value(value) for key, value in settings.items()}
+  for known_build, known, network in _last:
+    if known_build is build and known == wanted:
+      return network
+  network = build(**settings)
+  _last[:] = [(build, wanted, network)]
+  return network
 
 
-def _frozen(value: Any) -> str:
+def _compares(value: Any) -> bool:
+  if isinstance(value, (tuple, list)):
+    return all(_compares(part) for part in value)
+  return value is None or isinstance(value, (bool, int, float, str, np.generic, np.ndarray))
+
+
+def _by_value(value: Any) -> Any:
   if isinstance(value, np.ndarray):
-    return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
-  return repr(value)
+    return str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+  return tuple(map(_by_value, value)) if isinstance(value, (tuple, list)) else value
 
 
 def call_function(

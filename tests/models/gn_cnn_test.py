@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.models import gn_cnn
+from fedsafe_tff.models import gn_cnn, registry
 from fedsafe_tff.models.registry import build_model
 
 SHAPE = (17, 24, 2)
@@ -80,6 +80,7 @@ def test_pool_grid_and_normalisation_take_effect():
 
 
 def _by_name(name, **settings):
+  registry._last.clear()  # what is patched here is no setting
   widths = ",".join(map(str, WIDTHS))
   given = {"mean": (0.4, 0.6), "stddev": (0.2, 0.3), "pool_grid": 1} | settings
   return build_model(name, input_shape=SHAPE, num_classes=3, conv_widths=widths, **given)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedsafe_tff.models import registry
 from fedsafe_tff.runs import prepare, rebuild, trainers
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
 from fedsafe_tff.runtime import in_process, native
@@ -84,4 +85,5 @@ def anew() -> Iterator[None]:
   """Nothing built before is taken within; what is built within is forgotten."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys.modules[__name__], "_made", {})
+    patch.setattr(registry, "_last", [])
     yield
