@@ -5,8 +5,6 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from fedsafe_tff import lazy, users_code
 
 # Name to a function of (input_shape, num_classes) and of those settings of `build_model` that it
@@ -111,13 +109,19 @@ def _last_or_new(name: str, settings: dict[str, Any]) -> Any:
 def _compares(value: Any) -> bool:
   if isinstance(value, (tuple, list)):
     return all(_compares(part) for part in value)
-  return value is None or isinstance(value, (bool, int, float, str, np.generic, np.ndarray))
+  return value is None or isinstance(value, (bool, int, float, str)) or _is_array(value)
 
 
 def _by_value(value: Any) -> Any:
-  if isinstance(value, np.ndarray):
+  if _is_array(value):
     return str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()
   return tuple(map(_by_value, value)) if isinstance(value, (tuple, list)) else value
+
+
+def _is_array(value: Any) -> bool:
+  import numpy as np  # flags read the names above without it
+
+  return isinstance(value, (np.generic, np.ndarray))
 
 
 def call_function(

@@ -217,8 +217,8 @@ class Attackers:
 
   @staticmethod
   def masking_name(eps: float, surrogate: bool) -> str:
-    """What `masking` is kept under: another name than before its rates were nested."""
-    return f"nested_masking_{eps:g}{'_full' if surrogate else ''}"
+    """What `masking` is kept under: another name than before APGD climbed at 0.5."""
+    return f"climbed_masking_{eps:g}{'_full' if surrogate else ''}"
 
   def masking(
     self, eps: float, log: Callable[[str], None], full: bool = False
