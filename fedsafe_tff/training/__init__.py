@@ -10,6 +10,7 @@ __getattr__, __dir__ = lazy.attach(
     "Defense": "registry",
     "Adversarial": "gradients",
     "Plain": "gradients",
+    "Healed": "healed",
     "Noise": "copies",
     "Upload": "upload",
   },
