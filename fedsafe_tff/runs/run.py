@@ -162,6 +162,7 @@ def _train(
   config: Config, prepared: Any, noise: Any, path: pathlib.Path, progress: Progress, stop: Any
 ) -> None:
   """Trains what is left to train, and stores the models."""
+  from fedsafe_tff.runs import copies as copies_lib
   from fedsafe_tff.runs import loop, runtimes, saved_models, trainers
 
   with runtimes.open_runtime(config, path / "worker.log", progress.note) as runtime:
@@ -171,10 +172,24 @@ def _train(
     state = loop.train(config, prepared, noise, trainer, path, progress, stop)
     if state is None or stop.requested:
       raise _stopped(path, stop)
-    weights, copies = trainer.weights(state), trainer.copies(state)
+    weights = trainer.weights(state)
+    kept = None
+    if config.heals_copies:
+      kept = copies_lib.Kept(path / "copies.partial", trainer, state)
+
+      def after_some(text: str, over: bool) -> None:
+        progress.note(text)
+        if stop.requested and not over:
+          raise _stopped(path, stop)
+
+      copies = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+    else:
+      copies = trainer.copies(state)
     models = loop.earlier_models(trainer, state, path, config)
   saved_models.save(path / "models", weights, copies, prepared.model)
   saved_models.save_history(path / "models", models, prepared.model)
+  if kept is not None:
+    kept.forget()
 
 
 def _within_epsilon(config: Config, noise: Any, progress: Progress) -> Config:

@@ -172,9 +172,9 @@ class Trainer:
     distributor = type(state.distributor)(state.distributor, noise_key=self._noise_key)
     return state._replace(distributor=distributor)
 
-  def copies(self, state: Any) -> list[Sequence[np.ndarray]]:
-    """What each client receives for use."""
-    clients = list(range(len(self._sizes)))
+  def copies(self, state: Any, clients: Sequence[int] | None = None) -> list[Sequence[np.ndarray]]:
+    """What each client receives for use; of some clients alone where they are given."""
+    clients = list(range(len(self._sizes)) if clients is None else clients)
     if not isinstance(self._process, fed_safe.FedSafeProcess):
       return [self.weights(state)] * len(clients)
     received = self._call(self._process.distribute, state, clients)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.commands import train
-from fedsafe_tff.runs import evaluate, passes
+from fedsafe_tff.runs import copies, evaluate, passes
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training.iterated import PASSES
 from tests.runs import tiny
@@ -95,3 +95,26 @@ def test_stopped_and_continued_it_ends_with_the_same_bits(mixed, tmp_path, monke
   assert train.train(tiny.arguments(tmp_path, **_MIXED)) == 0
   tiny.assert_same_models(tmp_path / "run", mixed)
   assert tiny.rows(tmp_path / "run" / "adaptation.csv") == tiny.rows(mixed / "adaptation.csv")
+
+
+@pytest.mark.slow
+def test_stopped_between_copies_it_goes_on_with_the_next(mixed, tmp_path, monkeypatch, capsys):
+  add, kept = copies.Kept.add, []
+
+  def then_stop(self, client, copy):
+    add(self, client, copy)
+    kept.append(client)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  arguments = tiny.arguments(tmp_path, **_MIXED)
+  monkeypatch.setattr(copies, "AT_ONCE", 1)
+  with monkeypatch.context() as patched:
+    patched.setattr(copies.Kept, "add", then_stop)
+    assert train.train(arguments) == 1
+  assert kept == [0] and "copy 1/3 healed" in capsys.readouterr().out
+  assert (tmp_path / "run" / "copies.partial" / "client_00000.npz").is_file()
+  assert train.train(arguments) == 0
+  told = capsys.readouterr().out
+  assert "copy 1/3" not in told and "copy 2/3" in told and "copy 3/3" in told
+  tiny.assert_same_models(tmp_path / "run", mixed)
+  assert not (tmp_path / "run" / "copies.partial").exists()
