@@ -1,7 +1,7 @@
 """Attackers who train or make models of their own, by functions that are handed in."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import tensorflow as tf
@@ -77,6 +77,37 @@ class Surrogate(_Making):
     del copies
     models = (self._once(self.train, client, key),)
     return [Holding(models, stream=client, model=self.model)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Redrawn(_Making):
+  """Attacks the mean of its copy and of those that further rounds would have given it.
+
+  `copies.Averaging` of a federation whose rounds are over, when its client is asked for alone.
+
+  Attributes:
+    received: The copies that clients received.
+    redraw: (client, round from 1) to the weights of a further copy.
+    count: Copies that are averaged.
+  """
+
+  received: Sequence[Weights]
+  redraw: Callable[[int, int], Weights]
+  count: int = 4
+  _made: dict = _nothing_yet()
+
+  name: ClassVar[str] = "averaging"
+
+  def holdings(self, client, copies, key) -> list[Holding]:
+    """See `Attacker`."""
+    del copies
+
+    def make(client, key):
+      del key  # the server's decides
+      further = [self.redraw(client, round_) for round_ in range(1, self.count)]
+      return mean([self.received[client], *further])
+
+    return [Holding((self._once(make, client, key),), stream=client)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,9 +45,30 @@ def dlr(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
+def targeted_dlr(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+  """DLR towards targets (Croce and Hein, Eq. 7): margin / (z1 - (z3 + z4) / 2).
+
+  Its numerator there is the true label's logit less the target's: the best other logit's as long as
+  the image is classified right. `dlr` itself is flat where the target ranks third. It needs four
+  classes; with fewer it is the margin.
+
+  Raises:
+    ValueError: As in `dlr`.
+  """
+  classes = logits.shape[-1]
+  if classes is None:
+    raise ValueError("the DLR loss needs logits of a known number of classes")
+  if classes < 4:
+    return margin(logits, labels)
+  top = tf.math.top_k(logits, 4).values
+  return margin(logits, labels) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+
+
 # One entry per name that `AttackSpec.loss` accepts.
 LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
   "cross_entropy": cross_entropy,
   "margin": margin,
   "dlr": dlr,
 }
+# Those that are others towards a target.
+TARGETED = {"dlr": targeted_dlr}

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from fedsafe_tff.attacks.ensemble import Ensemble
 from fedsafe_tff.attacks.gradient import LogitsFn, logits_and_gradient
-from fedsafe_tff.attacks.loss import LOSSES, margin
+from fedsafe_tff.attacks.loss import LOSSES, TARGETED, margin
 from fedsafe_tff.attacks.norms import per_image
 
 Models = LogitsFn | Ensemble
@@ -92,7 +92,7 @@ class Objective:
       def shown(x):
         return logits_fn(x if self.view is None else self.view(x, key))
 
-      logits, gradient = logits_and_gradient(shown, x, self.labels, LOSSES[self.loss])
+      logits, gradient = logits_and_gradient(shown, x, self.labels, self._loss_fn)
       return Slope(*self._height(logits), -gradient if self.targeted else gradient)
 
     if not isinstance(self.models, Ensemble):
@@ -103,12 +103,16 @@ class Objective:
     """The objective of some of the images, `rows` int [m]."""
     return dataclasses.replace(self, labels=tf.gather(self.labels, rows))
 
+  @property
+  def _loss_fn(self):
+    return TARGETED.get(self.loss, LOSSES[self.loss]) if self.targeted else LOSSES[self.loss]
+
   def _zeros(self, x):
     zeros = tf.zeros(tf.shape(x)[:1])
     return zeros, zeros
 
   def _height(self, logits) -> Height:
-    height = Height(LOSSES[self.loss](logits, self.labels), margin(logits, self.labels))
+    height = Height(self._loss_fn(logits, self.labels), margin(logits, self.labels))
     return Height(-height.loss, -height.margin) if self.targeted else height
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from fedsafe_tff.commands import main
 from fedsafe_tff.commands.attack import count_of
+from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.errors import UserError
 
 _COUNTS = ("images", "n0", "n", "client")
@@ -40,6 +41,8 @@ def certify(arguments: Sequence[str]) -> int:
     equals = equals and argument.startswith("--")
     if name in _COUNTS and equals:
       settings[name] = count_of(value, name)
+      if settings[name] > MOST:
+        raise UserError(f"--{name}={value} is out of range: give at most {MOST}")
     elif name == "sigma" and equals:
       settings["sigmas"] = tuple(dict.fromkeys(_number(one, name) for one in value.split(",")))
     elif name == "alpha" and equals:

@@ -26,14 +26,14 @@ def compare(arguments: Sequence[str]) -> None:
   if not folders or any(folder.startswith("-") for folder in folders):
     raise UserError("give run folders: python -m experiments.compare RUN_DIR [RUN_DIR ...]")
   from fedsafe_tff.runs.report import run_folder, side_by_side
-  from fedsafe_tff.runs.report.compare import comparison
+  from fedsafe_tff.runs.report.compare import comparison, mixture_note
 
   runs = [run_folder.RunFolder.read(folder) for folder in folders]
   print(comparison(runs, mixed_versions=mixed), end="")
   for page in pages:
     names = run_folder.names(runs)
     entries = [side_by_side.Entry(name, "", run) for name, run in zip(names, runs)]
-    side_by_side.write(pathlib.Path(page), "Runs side by side", entries)
+    side_by_side.write(pathlib.Path(page), "Runs side by side", entries, mixture_note(runs))
     print(f"page: {page}")
 
 

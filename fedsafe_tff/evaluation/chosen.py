@@ -15,6 +15,7 @@ from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks import art_adapter
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.attacks.spec import ART, AttackSpec
+from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.crafting import check_access
 from fedsafe_tff.evaluation.suites import SUITES, Suite, Trial
@@ -127,6 +128,8 @@ def trial(text: str, attacker: str = "own_copy") -> Trial:
       raise UserError(f"attack {text!r}: {name} has no {field}, but {', '.join(sorted(used))}")
     if field == "eps":
       sizes = tuple(_number(part, text, field) for part in value.split("+"))
+    elif (field, value) == ("target", "given"):
+      raise UserError(f"attack {text!r}: targets can't be given: write least_likely or runner_up")
     elif field == "step":
       step = _number(value, text, field)
     elif field in _FIELDS:
@@ -206,6 +209,8 @@ def _typed(value: str, kind: Any, text: str, field: str) -> Any:
   number = _number(value, text, field)
   if number != int(number):
     raise UserError(f"attack {text!r}: {field} is a whole number, not {value}")
+  if abs(number) > MOST:
+    raise UserError(f"attack {text!r}: {field} is at most {MOST}, not {value}")
   return int(number)
 
 

@@ -52,7 +52,7 @@ def version_of(evaluation: Mapping[str, Any], evaluation_images: int | None) -> 
 
 def _accuracy_on_attacked(evaluation: Mapping[str, Any]) -> float | None:
   results = [evaluation["result"]] if "result" in evaluation else evaluation.get("results", [])
-  return results[0]["clean_accuracy"] if results else None
+  return results[0].get("clean_accuracy") if results else None
 
 
 def accuracies_of_copies(

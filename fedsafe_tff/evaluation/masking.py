@@ -207,7 +207,7 @@ def _nested(measure, pgd, white, eps, steps, restarts) -> dict[float, float]:
         fooled = fooled | came.fooled
     if size == eps:
       fooled = fooled | white.fooled
-    if size == max(sizes) and fooled.mean() < _ALL:
+    if size == max(_SIZES) and fooled.mean() < _ALL:
       # Its steps shrink where it gets no further, which leads down from a shelf.
       more = {"loss": "margin", "random_start": True, "restarts": restarts}
       fooled = fooled | measure.attack(AttackSpec("apgd", size, steps=2 * steps, **more)).fooled

@@ -98,7 +98,9 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
     "count": count,
   }
   flips = (attacked != clean[None]).mean(-1)
-  hits = ((attacked == labels) & (labels != NO_ANSWER)).mean(-1)
+  # Of several attacks it is right where none of them puts it wrong, whatever label is kept.
+  right_ones = result.right[:, :, members] if unit == "image" else attacked == labels
+  hits = (right_ones & (labels != NO_ANSWER)).mean(-1)
   right = ((clean == labels) & (labels != NO_ANSWER)).mean(-1)
   measures = {"accuracy": float(right.mean())}
   for measure, matrix in (("asr", flips), ("attack_accuracy", hits)):

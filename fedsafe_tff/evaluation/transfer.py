@@ -114,7 +114,7 @@ class Evaluator:
     if colluders > len(copies):
       raise UserError(f"--attack_colluders={colluders} is more than the {len(copies)} clients")
     self._progress = progress or (lambda done, of: None)
-    self._clients = _sampled(len(copies), most_clients, key)
+    self._clients = sampled(len(copies), most_clients, key)
     self._copies = [tuple(tf.convert_to_tensor(w) for w in copy) for copy in copies]
     self._labels = np.asarray(labels, np.int32)
     self._image_shape = model.input_shape
@@ -269,7 +269,7 @@ class Evaluator:
     return self._zero_gradient
 
 
-def _sampled(count: int, most: int, key: tf.Tensor) -> list[int]:
+def sampled(count: int, most: int, key: tf.Tensor) -> list[int]:
   """The clients that attack and are attacked, in their order; all where there are no more."""
   if not most or count <= most:
     return list(range(count))

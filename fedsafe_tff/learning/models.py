@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from fedsafe_tff.errors import UserError
 from fedsafe_tff.models import pure
-from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.models.functional import FunctionalModel, cross_entropy
 from fedsafe_tff.models.keras_adapter import from_keras, from_passes, from_variables
 from fedsafe_tff.models.logits import check_logits
 
@@ -31,7 +32,9 @@ def as_functional_model(model: Any) -> FunctionalModel:
 
   Raises:
     TypeError: It is none of these.
-    UserError: It has BatchNorm that trains, or gives probabilities in the place of logits.
+    UserError: It has BatchNorm that trains, gives probabilities in the place of logits, or is a
+      `VariableModel` whose `forward_pass` tells another loss than cross-entropy: that is within it
+      and can't be followed.
   """
   made = _convert(model)
   check_logits(made)
@@ -98,8 +101,8 @@ def _from_tff(model: tff.learning.models.FunctionalModel) -> FunctionalModel:
 
 
 def _from_variable_model(model: tff.learning.models.VariableModel) -> FunctionalModel:
-  x, _ = _image_and_label(model.input_spec, "the tff.learning model")
-  return from_variables(
+  x, y = _image_and_label(model.input_spec, "the tff.learning model")
+  made = from_variables(
     model.predict_on_batch,
     trainable=list(model.trainable_variables),
     frozen=list(model.non_trainable_variables),
@@ -107,3 +110,29 @@ def _from_variable_model(model: tff.learning.models.VariableModel) -> Functional
     name="tff-model",
     input_spec=model.input_spec,
   )
+  _check_loss(model, x, y, made.num_classes)
+  return made
+
+
+def _check_loss(model: Any, x: tf.TensorSpec, y: tf.TensorSpec, num_classes: int) -> None:
+  count = x.shape[0] or y.shape[0] or 2 * num_classes
+  shape = [count, *x.shape[1:]]
+  images = np.random.default_rng(0).random(shape).astype(x.dtype.as_numpy_dtype)
+  classes = np.arange(count) % num_classes
+  labels = tf.reshape(tf.cast(classes, y.dtype), [count, *y.shape[1:]])
+  given = tf.constant(images), labels
+  if isinstance(model.input_spec, Mapping):
+    given = type(model.input_spec)(zip(("x", "y"), given))
+  try:
+    told = float(model.forward_pass(given, training=False).loss)
+    model.reset_metrics()
+    logits = model.predict_on_batch(given["x"] if isinstance(given, Mapping) else given[0], False)
+    ours = float(tf.reduce_mean(cross_entropy(logits, tf.constant(classes, tf.int32))))
+  except Exception:  # one that only predicts, or takes labels of another kind, tells nothing
+    return
+  if not np.isclose(told, ours, rtol=1e-3, atol=1e-4):
+    raise UserError(
+      f"the tff.learning model's own loss is {told:.4g} where cross-entropy is {ours:.4g}, and "
+      "what it is made of can't be told: give a tff.learning.models.FunctionalModel with that "
+      "loss, or fedsafe_tff's with losses_fn"
+    )

@@ -177,3 +177,9 @@ def check_typed(request: Request, cells: Sequence[Cell]) -> None:
   if not any(cell.config.noised_uploads for cell in cells):
     for name in sorted(request.typed & set(_WITHOUT_DP)):
       raise UserError(f"--{name} has no effect here: it needs --dp")
+  for name in sorted(request.typed):
+    asked = [getattr(task.config, name) for task in request.tasks]
+    if cells and not any(getattr(cell.config, name) in asked for cell in cells):
+      raise UserError(
+        f"--{name} has no effect here: {request.study or request.name} sets it itself, leave it out"
+      )

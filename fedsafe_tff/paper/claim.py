@@ -23,7 +23,8 @@ DEFINITION = (
   f"*Holds*: in every case the numbers reach what is claimed, give or take {TOLERANCE:g} where a "
   "claim is about a level or about equality, and chance is excluded: the 95 % interval over seeds "
   "lies within the claim or, for a difference, p is below 0.05 (paired t-test over seeds, with "
-  "Holm's adjustment over the cells of the claim). *Holds in part*: in at least half of the cases "
+  "Holm's adjustment over the cells of the claim; where a rate is said to grow, each series by "
+  "itself, unadjusted). *Holds in part*: in at least half of the cases "
   "the mean does, or the direction is right and the size is not. What one seed shows holds in "
   "part at most."
 )

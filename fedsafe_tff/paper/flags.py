@@ -65,6 +65,8 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
     raise UserError(f"--{flag} is not for tables and figures: it is set by {_SET_HERE[flag]}")
   if values.evaluation != "paper" and name == "figure1":
     raise UserError("--evaluation is not for figure1: its pictures are the paper's FGSM")
+  if name == "figure1" and (idle := sorted(typed & {"attacks", "attack_eps"})):
+    raise UserError(f"--{idle[0]} is not for figure1: its pictures are FGSM at 0.03")
   if values.evaluation != "paper" and "attacks" in typed:
     raise UserError("--attacks has no effect here: it needs --evaluation=paper")
   own = {field.name: values[field.name].value for g in groups for field in dataclasses.fields(g)}
@@ -115,14 +117,7 @@ def _defined(groups: Sequence[type]) -> flags.FlagValues:
 
 def _read(words: Sequence[str], groups: Sequence[type]) -> flags.FlagValues:
   values = _defined(groups)
-  try:
-    rest = values(["fedsafe", *words])[1:]
-  except flags.Error as error:
-    raise UserError(" ".join(str(error).split())) from None
-  if rest:
-    raise UserError(
-      f"unexpected words on the command line: {' '.join(rest)}: flags are written --name=value"
-    )
+  command_line.read_words(words, values)
   return values
 
 

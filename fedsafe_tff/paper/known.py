@@ -27,7 +27,7 @@ class Known:
       required: Whether what can't be read is an error.
     """
     self._log, self._required = log, required
-    self._found: dict[tuple[loading.DataSpec, str, str], str | None] = {}
+    self._found: dict[tuple[loading.DataSpec, str, str, str], str | None] = {}
     self.unread: dict[str, str] = {}
 
   def __call__(self, config: Config) -> str | None:
@@ -37,7 +37,9 @@ class Known:
       UserError: It can't be told, and is required.
     """
     defense = config.defense if own.slots_of(config.defense) else ""
-    key = (loading.relevant(inputs.data_spec(config)), config.model, defense)
+    key = (
+      loading.relevant(inputs.data_spec(config)), config.model, defense, config.init_from
+    )  # fmt: skip
     if key not in self._found:
       self._found[key] = self._look(config)
     return self._found[key]

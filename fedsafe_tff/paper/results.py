@@ -60,7 +60,7 @@ class Results:
       return None
     found = statistics.estimate(list(values.values()))
     rows = [row for row in self.select(**where) if row.get(metric) is not None]
-    if metric in _RATES and len(rows) == 1:
+    if metric in _RATES and len(rows) == 1 and not rows[0].get("images_of_patients"):
       found = dataclasses.replace(found, images=int(rows[0].get("attacked_images") or 0))
     return found
 

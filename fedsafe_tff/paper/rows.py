@@ -62,6 +62,8 @@ def _row(
   # Intervals over images follow from rates and `attacked_images`.
   numbers = {k: v for k, v in found["result"].items() if k not in ("eps", "intervals")}
   facts = {k: found[k] for k in ("clean_accuracy_global", "majority_class", "attacked_images")}
+  # Several images of a patient are no independent ones: no interval is of them.
+  facts["images_of_patients"] = bool(found.get("of_patients"))
   copies = cache.accuracies(cell.config, found)
   # Of all images, attacked or not.
   facts["clean_accuracy_all"] = sum(copies) / len(copies) if copies else None

@@ -236,8 +236,10 @@ class Training:
       "metrics": dict(zip(adaptation.METRICS, metrics.tolist())),
       "seconds": round(kept.before + time.monotonic() - started, 2),
     }
-    run_dir.write_json(file.with_suffix(".json"), facts | self.origin)
+    # The facts last: they tell that the weights are there, and of which sources they are.
+    file.with_suffix(".json").unlink(missing_ok=True)
     write_arrays(file, {f"{i:02d}": np.asarray(w) for i, w in enumerate(weights)})
+    run_dir.write_json(file.with_suffix(".json"), facts | self.origin)
     kept.forget()
     self.progress.end(f"accuracy {metrics[1]:.3f}")
     return state

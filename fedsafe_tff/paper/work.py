@@ -123,6 +123,7 @@ def _attack(cell: Cell, training: Training) -> None:
       "clean_accuracy_clients": clean_copies,
       "majority_class": training.prepared.trivial["majority_class"],
       "trivial_baselines": training.prepared.trivial,
+      "of_patients": training.prepared.image_set.patients is not None,
       "attacked_images": len(targets.attacked_images(config, training.prepared)[1]),
       "adapted": training.cache.adapted(config).name if config.adapts else None,
       "leak": evaluate.leak(config, scorer, training.prepared, weights),

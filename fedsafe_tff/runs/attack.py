@@ -14,6 +14,7 @@ from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.suites import Suite
 from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.models.keras_adapter import from_keras
+from fedsafe_tff.models.logits import check_logits
 from fedsafe_tff.models.views import averaged, parse_views
 from fedsafe_tff.runs import alone, earlier, evaluate, run_dir, saved_models
 from fedsafe_tff.runs.attackers import evaluation_key
@@ -61,8 +62,11 @@ def attack_run(
   config = changed(loaded.config, settings)
   # As it was trained, with what it froze.
   prepared = dataclasses.replace(loaded.prepared, model=loaded.model)
-  copies, name = loaded.copies, folder_of(config, suite)
+  copies, received, name = loaded.copies, None, folder_of(config, suite)
+  if images := settings.get("attack_images"):  # a question of its own: results of another stay
+    name += f"-{images}-images"
   if clients_use == "trained":
+    received = copies
     copies, name = _trained(config, prepared, copies), f"{name}-trained"
   path = loaded.folder.path
   sigma = loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0)
@@ -80,6 +84,7 @@ def attack_run(
       sigma=sigma,
       history=list(history.values()),
       rounds=earlier.copies(config, prepared, history, noise_seed=seed, sigma=sigma),
+      received=received,
       keep=True,
       suite=suite,
       masking=masking,
@@ -123,9 +128,18 @@ def attack_file(
     weights = tuple(np.asarray(w) for w in model.init(keys.root(0)))
   else:
     model, weights = _npz(file, prepared.model)
+  # A Keras file draws no weights: an attacker without a copy trains the configuration's network.
+  network = prepared.model if file.suffix in KERAS else None
   prepared = dataclasses.replace(prepared, model=model)
   copies = [weights] * config.num_clients
-  evaluate.evaluate(config, prepared, weights, copies, out, log, keep=True, suite=suite)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"{out} can't be made ({error.strerror}): give another --out") from None
+  with locked(out / run_dir.LOCK, f"another process works in {out}: wait for its end"):
+    evaluate.evaluate(
+      config, prepared, weights, copies, out, log, keep=True, suite=suite, network=network
+    )
   return out
 
 
@@ -179,4 +193,6 @@ def _keras(file: pathlib.Path, shape: tuple[int, int, int], classes: int) -> Fun
       f"{file} takes images of shape {takes}, and these have {shape}: give --image_size or other "
       "images"
     )
-  return from_keras(lambda *_: model, input_shape=shape, num_classes=classes, name=file.name)
+  made = from_keras(lambda *_: model, input_shape=shape, num_classes=classes, name=file.name)
+  check_logits(made)
+  return made

@@ -12,7 +12,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attackers.black_box import BlackBox
 from fedsafe_tff.attackers.copies import Averaging, Colluding, NoiseEnsemble, OwnCopy, RoundHistory
-from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
+from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Redrawn, Surrogate
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
 from fedsafe_tff.errors import UserError
@@ -26,14 +26,17 @@ from fedsafe_tff.evaluation.chosen import (
 from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.masking import check_masking
 from fedsafe_tff.evaluation.suites import SUITES, Suite
+from fedsafe_tff.models.functional import FunctionalModel
 from fedsafe_tff.runs import alone, defenses, trials
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
+from fedsafe_tff.training.copies import Noise
 
 _DRAWS = 10  # of an attacker who knows the noise, per step
 _ROUNDS = 4  # in which an averaging attacker gets a copy
 _MASKING_IMAGES = 48
 _ONE_MODEL = "all clients hold one model"
+_NO_NOISE = "copies have no noise"
 
 
 def evaluation_key(config: Config) -> tf.Tensor:
@@ -54,6 +57,8 @@ class Attackers:
     sigma: float = 0.0,
     history: Sequence[Sequence[np.ndarray]] = (),
     rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
+    received: Sequence[Sequence[np.ndarray]] | None = None,
+    network: FunctionalModel | None = None,
     trains: bool = True,
   ):
     """Says who they are; what they train they train when they attack.
@@ -67,12 +72,16 @@ class Attackers:
       history: Global models of earlier rounds.
       rounds: Copies by round and client that clients received in these rounds; empty where they
         received the global models themselves.
+      received: What the clients received, where `copies` is what they made of it by training: an
+        attacker has kept that too. None where they use what they received.
+      network: What an attacker without a copy trains; None for the model.
       trains: Whether clients have images of their own to train on.
     """
     self._config, self._prepared = config, prepared
     self._weights, self._copies, self._sigma = weights, copies, sigma
     self._key = evaluation_key(config)
     self._history, self._seen, self._trains = history, rounds, trains
+    self._received, self._network = received, network
 
   @functools.cached_property
   def _all(self) -> dict[str, Attacker | str]:
@@ -84,7 +93,7 @@ class Attackers:
     if one_model and self._sigma == 0:
       noise = pooled = averaging = _ONE_MODEL
     else:
-      noise = NoiseEnsemble(self._sigma, _DRAWS) if self._sigma > 0 else "copies have no noise"
+      noise = NoiseEnsemble(self._sigma, _DRAWS) if self._sigma > 0 else _NO_NOISE
       averaging = self._averaging()
       pooled = "with two clients nobody is outside" if count < 3 else ""
     colluders = max(2, config.attack_colluders)
@@ -97,7 +106,10 @@ class Attackers:
     }
     if self._trains:
       found["local_update"] = LocalUpdate(alone.local_update(config, self._prepared))
-      found["surrogate"] = Surrogate(alone.surrogate(config, self._prepared))
+      own = self._prepared
+      if self._network is not None:
+        own = dataclasses.replace(own, model=self._network)
+      found["surrogate"] = Surrogate(alone.surrogate(config, own), self._network)
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
     found["imitation"] = _ONE_MODEL if one_model else self._imitation()
@@ -115,7 +127,9 @@ class Attackers:
     if not self._trains:
       return "there are no clients with images of their own"
     make = defenses.imitation(self._config, self._prepared, self._sigma, everybodys=everybodys)
-    return "noise_ensemble imitates copies by noise" if make is None else Imitation(make)
+    if make is None:
+      return "noise_ensemble imitates copies by noise" if self._sigma > 0 else _NO_NOISE
+    return Imitation(make)
 
   def _named(self, written: str) -> Attacker | str:
     """The attacker of a name, with the number that may stand after it; or why there is none."""
@@ -131,16 +145,19 @@ class Attackers:
     return dataclasses.replace(one, count=number)
 
   def _round_history(self) -> Attacker | str:
+    last = [] if self._received is None else [list(self._received)]
     if self._seen:  # they never saw the global models themselves
-      return RoundHistory(rounds=self._seen)
-    if self._history:
-      return RoundHistory(global_models=self._history)
+      return RoundHistory(rounds=[*self._seen, *last])
+    if self._history or last:
+      return RoundHistory(rounds=last, global_models=self._history)
     return "no global models of earlier rounds were kept"
 
   def _averaging(self) -> Attacker | str:
+    last = list(self._copies if self._received is None else self._received)
     if self._seen:
-      return Averaging([*self._seen, list(self._copies)])
-    return Averaging(self._redrawn()) if self._sigma > 0 else "copies have no noise"
+      return Averaging([*self._seen, last])
+    redraw = self._redraw()
+    return _NO_NOISE if redraw is None else Redrawn(last, redraw, _ROUNDS)
 
   def notes(self, suite: Suite) -> dict[str, str]:
     """What is to be known of how attackers of a suite came by what they hold."""
@@ -159,15 +176,22 @@ class Attackers:
         found[name] = f"{found[name]}, {always}" if name in found else always
     return found
 
-  def _redrawn(self) -> list:
-    """The copies, and as many as further rounds would give out of the same global model."""
-    draw, count = GaussianRedraw(self._sigma), len(self._copies)
+  def _redraw(self) -> Callable[[int, int], Sequence[tf.Tensor]] | None:
+    """(client, round) to a copy as a further round gives it of the same global model.
+
+    None where the copies of a client would always be the same.
+    """
+    way = defenses.copies(self._config, self._prepared, self._sigma)
     weights = tuple(tf.convert_to_tensor(w) for w in self._weights)
-    further = [
-      [draw(weights, keys.fold(self._key, keys.ATTACKER, round_, c)) for c in range(count)]
-      for round_ in range(1, _ROUNDS)
-    ]
-    return [list(self._copies), *further]
+    if isinstance(way, Noise):
+      draw = GaussianRedraw(self._sigma)
+    elif way is not None:
+      draw = tf.function(way, input_signature=[self._prepared.model.weight_specs(), keys.SPEC])
+    else:
+      return None
+    return lambda client, round_: draw(
+      weights, keys.fold(self._key, keys.ATTACKER, round_, client)
+    )
 
   def attempts(
     self, suite: Suite, sizes: Sequence[float]
@@ -191,7 +215,8 @@ class Attackers:
     if not there:
       told = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
       raise UserError(f"there is no such attacker here: {told}")
-    if suite.attackers == ("own_copy",) and self._config.attack_colluders > 1:
+    pools = suite.attackers == ("own_copy",) and self._config.attack_colluders > 1
+    if pools and suite.name in SUITES:
       there["own_copy"] = None  # the evaluator's own, who pools copies
     labels = self._config.attack_labels
     return trials.of_suite(suite, there, sizes, labels, self._models(suite)), left_out

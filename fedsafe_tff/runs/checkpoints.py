@@ -47,17 +47,19 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 class Checkpoints:
   """The states of a run; each has the checksums of its files in its folder."""
 
-  def __init__(self, folder: pathlib.Path, keep: int):
+  def __init__(self, folder: pathlib.Path, keep: int, every: int = 1):
     """Opens the folder.
 
     Args:
       folder: The folder.
       keep: How many states stay there.
+      every: States of other rounds than every so many come of a stop: they don't count, and go with
+        the next save, so that a run that was stopped ends with the states of one that was not.
 
     Raises:
       UserError: It can't be made.
     """
-    self._folder, self._keep = folder, keep
+    self._folder, self._keep, self._every = folder, keep, every
     # A save that was cut off leaves a folder of its own behind.
     for left in folder.glob("*_temp*"):
       shutil.rmtree(left, ignore_errors=True)
@@ -65,9 +67,13 @@ class Checkpoints:
       folder.mkdir(parents=True, exist_ok=True)
 
   @contextlib.contextmanager
-  def _manager(self) -> Iterator[tff.program.FileProgramStateManager]:
+  def _manager(self, more: int = 0) -> Iterator[tff.program.FileProgramStateManager]:
+    keep = self._keep + more if self._keep > 0 else self._keep
     with plain(self._folder) as name:
-      yield tff.program.FileProgramStateManager(name, keep_total=self._keep, keep_first=False)
+      yield tff.program.FileProgramStateManager(name, keep_total=keep, keep_first=False)
+
+  def _of_stops(self, before: int) -> list[int]:
+    return [v for v in self._versions() if v < before and v % self._every]
 
   def _path(self, version: int) -> pathlib.Path:
     return self._folder / f"{_PREFIX}{version}"
@@ -125,7 +131,7 @@ class Checkpoints:
 
   def earlier(self, structure: Any, last: int) -> dict[int, Any]:
     """The states before round `last` that are still there and readable, by round."""
-    versions = [version for version in self._versions() if version < last]
+    versions = [v for v in self._versions() if v < last and not v % self._every]
     if self._keep > 0:  # who is killed before an old one is removed has one too many
       versions = versions[max(0, len(versions) - self._keep + 1) :]
     found = {}
@@ -136,10 +142,14 @@ class Checkpoints:
 
   def save(self, state: Any, version: int) -> None:
     """Writes a state; what can't be written is a UserError."""
-    with disk_errors(f"checkpoint of round {version}"), self._manager() as manager:
+    stale = self._of_stops(version)
+    more = len(stale) + bool(version % self._every)
+    with disk_errors(f"checkpoint of round {version}"), self._manager(more) as manager:
       with contextlib.suppress(tff.program.ProgramStateExistsError):
         _run(manager.save(state, version))
         sums.record_tree(self._path(version))
+    for number in stale:
+      shutil.rmtree(self._path(number), ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -15,15 +15,17 @@ from fedsafe_tff.evaluation.copies import first_equal
 from fedsafe_tff.evaluation.leak import accuracy_by_copy
 from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.suites import Suite
-from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.evaluation.transfer import Evaluator, sampled
 from fedsafe_tff.evaluation.worst_case import WorstCase
-from fedsafe_tff.runs import alone, strata, targets, trials
+from fedsafe_tff.models.functional import FunctionalModel
+from fedsafe_tff.runs import alone, defenses, strata, targets, trials
 from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.attackers import Attackers, evaluation_key
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.report.render import write_csv
+from fedsafe_tff.training.copies import Noise
 
 _SAY_EVERY = 30.0  # seconds
 
@@ -112,6 +114,8 @@ def evaluate(
   sigma: float = 0.0,
   history: Sequence[Sequence[np.ndarray]] = (),
   rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
+  received: Sequence[Sequence[np.ndarray]] | None = None,
+  network: FunctionalModel | None = None,
   keep: bool = False,
   suite: Suite | None = None,
   masking: bool = True,
@@ -130,6 +134,9 @@ def evaluate(
     history: Global models of earlier rounds.
     rounds: Copies by round and client that clients received in these rounds; empty where they
       received the global models themselves.
+    received: What each client received, where `copies` is what it made of that; None where they are
+      the same.
+    network: What an attacker without a copy trains; None for the model.
     keep: Whether results image by image are kept when all are made; until then they are.
     suite: What is run in the place of the suite that the settings name.
     masking: Whether it is asked too if robustness is only hidden.
@@ -145,15 +152,15 @@ def evaluate(
   attacked = targets.attacked_rows(config, prepared)
   evaluator = build_evaluator(config, prepared, copies, log)
   specs = targets.attack_specs(config)
-  seen = {"sigma": sigma, "history": history, "rounds": rounds}
+  seen = {"sigma": sigma, "history": history, "rounds": rounds, "received": received}
   suite, left_out = suite or targets.suite_of(config), {}
   if suite is None:
     attempts = [trials.Attempt(spec, spec.name) for spec in specs]
   else:
-    who = Attackers(config, prepared, weights, copies, **seen)
+    who = Attackers(config, prepared, weights, copies, **seen, network=network)
     attempts, left_out = who.attempts(suite, config.attack_eps)
   folder = path / ("by_image" if keep else "evaluation.partial")
-  kept = kept_results(folder, config, prepared, copies, **seen)
+  kept = kept_results(folder, config, prepared, copies, **seen, network=network)
   made = trials.make(attempts, evaluator, kept, log)
   results = made if suite is None else trials.worst_of(made)
   evaluation = {
@@ -210,8 +217,17 @@ def kept_results(
   sigma: float,
   history: Sequence[Sequence[np.ndarray]],
   rounds: Sequence[Sequence[Sequence[np.ndarray]]] = (),
+  received: Sequence[Sequence[np.ndarray]] | None = None,
+  network: FunctionalModel | None = None,
 ) -> trials.Kept:
   """The results image by image that a folder keeps; those of anything else are deleted."""
+  way = defenses.copies(config, prepared, sigma)
+  # By what attackers were once otherwise: what was kept of these is not theirs any more.
+  since = {
+    "redrawn": way is not None and not isinstance(way, Noise),
+    "received": received is not None,
+    "network": network is not None,
+  }
   identity = trials.identity(
     copies,
     targets.attacked_rows(config, prepared),
@@ -220,6 +236,7 @@ def kept_results(
     data=prepared.inputs.identity,
     settings=[config.seed, config.evaluation_batch_size, config.attack_colluders],
     alone=alone.decided_by(config),
+    **{name: 1 for name, there in since.items() if there},
     **({"rounds": len(rounds)} if rounds else {}),
     **({"views": config.test_time_augment} if config.test_time_augment else {}),
     **({"sampled": config.attack_clients} if 0 < config.attack_clients < len(copies) else {}),
@@ -260,9 +277,10 @@ def _worst_case(
   specs: Sequence[AttackSpec],
 ) -> list[dict[str, Any]]:
   """An entry per size: what any of its attacks does to the adversary's own copy."""
+  most = config.attack_clients
   worst_case = WorstCase(
     prepared.model,
-    copies,
+    [copies[client] for client in sampled(len(copies), most, evaluation_key(config))],
     *targets.attacked_images(config, prepared),
     key=evaluation_key(config),
     batch_size=config.evaluation_batch_size,

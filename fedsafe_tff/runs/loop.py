@@ -61,7 +61,7 @@ def train(
   Raises:
     Diverged: A client's loss is not a number; its last good checkpoint stays.
   """
-  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
+  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints, config.checkpoint_every)
   state, done = checkpoints.newest(trainer.initialize())
   if done:
     progress.note(f"continuing after round {done} of {config.rounds}")
@@ -200,7 +200,7 @@ def earlier_models(
   trainer: Trainer, state: Any, path: pathlib.Path, config: Config
 ) -> dict[int, tuple[np.ndarray, ...]]:
   """Global models of the rounds before the last one whose checkpoints are kept, by round."""
-  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints)
+  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints, config.checkpoint_every)
   earlier = checkpoints.earlier(state, config.rounds)
   return {number: trainer.weights(before) for number, before in earlier.items()}
 

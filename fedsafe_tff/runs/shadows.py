@@ -233,7 +233,7 @@ def _train(
       state = loop.train(watched, prepared, unstated, trainer, work, progress, stop)
       if state is None:
         raise Stopped(f"stopped by {stop.signal_name}: the same command continues")
-      models = {GLOBAL: trainer.weights(state), COPY: trainer.copies(state)[0]}
+      models = {GLOBAL: trainer.weights(state), COPY: trainer.copies(state, [0])[0]}
   except UserError as error:
     raise UserError(f"--shadows: shadow model {number + 1} can't be trained: {error}") from None
   had = [prepared.clients[client] for client in took_part(config, config.rounds)]

@@ -54,9 +54,12 @@ def write_table(data_dir: str | pathlib.Path, path: pathlib.Path) -> dict[str, d
   rows = []
   for file in walk(data_dir).files:
     if file.parts[-2:-1] and file.parts[-2] in CLASSES:
-      with PIL.Image.open(file.path) as image:
-        DEFAULT.check_size(image.height, image.width)
-        site = site_of(image.height, image.width)
+      try:
+        with PIL.Image.open(file.path) as image:
+          DEFAULT.check_size(image.height, image.width)
+          site = site_of(image.height, image.width)
+      except OSError as error:
+        raise UserError(f"{file.path} can't be read ({error}): mend it or take it out") from None
       rows.append({"file": "/".join(file.parts), "label": file.parts[-2], "site": site})
   if not rows:
     raise UserError(f"{data_dir} holds no folders {', '.join(CLASSES)}: give the MRI's folder")
@@ -89,7 +92,12 @@ def study(
   Returns:
     The page.
   """
-  out.mkdir(parents=True, exist_ok=True)
+  if not pathlib.Path(data_dir).is_dir():
+    raise UserError(f"{data_dir} is not a folder: give that of the MRI")
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"{out} can't be made ({error.strerror}): give another --out") from None
   table = out / "metadata.csv"
   counts = write_table(data_dir, table)
   rows: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from fedsafe_tff import keys
-from fedsafe_tff.models.functional import FunctionalModel, Weights
+from fedsafe_tff.models.functional import FunctionalModel, Weights, cross_entropy
 from fedsafe_tff.training.server_examples import make_all, used_images
 from fedsafe_tff.training.steps import sgd_step, training_gradient
 
@@ -133,7 +133,8 @@ def _one_pass(model, carried, clean, labels, key, settings):
   of_clean, _ = _judge(model, weights, clean, labels, settings.batch_size)
   of_pool, _ = _judge(model, weights, _to_unit(pool[0]), pool[1], settings.batch_size)
   hashes = _hashes(made)
-  new = wrong & ~_among(hashes, pool[2]) & _first(hashes)
+  new = wrong & ~_among(hashes, pool[2])
+  new &= _first_where(new, hashes)
   added = tf.reduce_sum(tf.cast(new, tf.int32))
   row = [
     tf.cast(added, tf.float32),
@@ -247,7 +248,11 @@ def _to_unit(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _judge(model, weights, images, labels, batch):
-  """Losses, float32 [n], and whether the model errs, bool [n], batch by batch."""
+  """Losses, float32 [n], and whether the model errs, bool [n], batch by batch.
+
+  The risks of Eq. 9 and 10 are sums over images: where the model's own loss is a mean over a batch,
+  they are of the cross-entropy.
+  """
   count = tf.shape(labels)[0]
 
   def body(index, losses, wrong):
@@ -255,6 +260,8 @@ def _judge(model, weights, images, labels, batch):
     logits = model.in_training.apply(weights, tf.gather(images, rows))
     of_rows = tf.gather(labels, rows)
     here = model.losses(logits, of_rows)
+    if here.shape.rank == 0:
+      here = cross_entropy(logits, of_rows)
     errs = tf.not_equal(tf.argmax(logits, 1, tf.int32), of_rows)
     return index + 1, tf.concat([losses, here], 0), tf.concat([wrong, errs], 0)
 
@@ -270,7 +277,7 @@ def _judge(model, weights, images, labels, batch):
 
 
 def _hashes(images: tf.Tensor) -> tf.Tensor:
-  """int64 [n]: sums of the pixels times random odd 64-bit numbers, so that equal means the same."""
+  """int64 [n]: sums of the pixels times random 64-bit numbers, so that equal means the same."""
   pixels = tf.reshape(tf.cast(images, tf.int64), [tf.shape(images)[0], -1])
   factors = tf.random.stateless_uniform(
     [pixels.shape[1] or images.shape[1:].num_elements()],
@@ -289,10 +296,10 @@ def _among(values: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
   return tf.equal(tf.gather(ordered, tf.searchsorted(ordered, values)), values)
 
 
-def _first(values: tf.Tensor) -> tf.Tensor:
-  """Whether each of `values` is the first of its kind, bool [n]."""
+def _first_where(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+  """Whether each of `values` is the first of its kind among those of the mask, bool [n]."""
+  count = tf.size(values)
+  places = tf.where(mask, tf.range(count), count)
   indices = tf.unique(values)[1]
-  first = tf.math.unsorted_segment_min(
-    tf.range(tf.size(values)), indices, tf.size(values)
-  )
-  return tf.equal(tf.gather(first, indices), tf.range(tf.size(values)))
+  first = tf.math.unsorted_segment_min(places, indices, count)
+  return tf.equal(tf.gather(first, indices), places)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedsafe_tff.attacks.loss import LOSSES, dlr, margin
+from fedsafe_tff.attacks.loss import LOSSES, dlr, margin, targeted_dlr
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (20, 4)).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 4, 20).astype(np.int32)
@@ -42,6 +42,19 @@ def test_dlr_is_equation_6():
 def test_dlr_changes_with_neither_scale_nor_shift(scale, shift):
   moved = values(dlr, scale * LOGITS + shift)
   np.testing.assert_allclose(moved, values(dlr, LOGITS), rtol=1e-3, atol=1e-4)
+
+
+def test_dlr_towards_a_target_is_equation_7_and_never_flat():
+  ordered = -np.sort(-LOGITS, axis=1)
+  targets = LOGITS.argsort(1)[:, 1].astype(np.int32)  # ranks third, where dlr itself is flat
+  expected = values(margin, LOGITS, targets) / (ordered[:, 0] - ordered[:, 2:].mean(1))
+  np.testing.assert_allclose(values(targeted_dlr, LOGITS, targets), expected, rtol=1e-5)
+  assert abs(gradient(dlr, LOGITS, targets)).max() < 1e-5
+  assert (abs(gradient(targeted_dlr, LOGITS, targets)).max(1) > 1e-3).all()
+  three = LOGITS[:, :3]
+  np.testing.assert_array_equal(
+    values(targeted_dlr, three, LABELS % 3), values(margin, three, LABELS % 3)
+  )
 
 
 def test_dlr_of_two_classes_points_where_it_did_whatever_the_scale():

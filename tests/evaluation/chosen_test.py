@@ -64,6 +64,8 @@ def test_options_and_sizes_of_its_own():
     ("vmi_fgsm:samples=many", "samples is a number, not many"),
     ("vmi_fgsm:samples=-3", "samples is a whole number from 1, not -3"),
     ("mi_fgsm:decay=-1", "decay is a number from 0, not -1"),
+    ("pgd:target=given", "targets can't be given: write least_likely"),
+    ("pgd:steps=3000000000", "steps is at most 1000000, not 3000000000"),
     ("pgd:norm=l2", "sizes of l2 are its own: write eps=0.5"),
     ("pgd:eps=1.5", "attack's eps is 1.5, but must be between 0 and 1"),
     ("fgsm:norm=l7,eps=0.1", "norm 'l7' is unknown"),

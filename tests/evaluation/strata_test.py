@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -71,6 +72,13 @@ def test_rows_by_site_and_patient():
   assert (patients["accuracy_low"], patients["accuracy_high"]) == wilson_ends(1.0, 2)
   assert rows["B", "image"]["held_out"] == "yes" and rows["A", "image"]["held_out"] == "no"
   assert rows["B", "patient"]["count"] == 2  # an image without a patient is one of its own
+
+
+def test_an_image_that_one_of_several_attacks_puts_wrong_is_not_right():
+  """Wrong when clean, it may be put right by another, whose label then stands for the flip."""
+  one = dataclasses.replace(result(CLEAN, [CLEAN, CLEAN]), right=np.zeros([2, 2, 6], bool))
+  everything, _ = tabulate(Strata(LABELS, sites=["A"] * 6), one)
+  assert everything["accuracy"] > 0.8 and everything["attack_accuracy_self"] == 0
 
 
 def test_without_patients_the_interval_is_over_images():

@@ -66,6 +66,19 @@ def functional():
   return tff.learning.models.functional_model_from_keras(dropping(), loss(), SPEC)
 
 
+def test_a_variable_model_with_a_loss_that_is_not_followed_is_refused():
+  class Weighted(tf.keras.losses.SparseCategoricalCrossentropy):
+    def call(self, y_true, y_pred):
+      return 3.0 * super().call(y_true, y_pred)
+
+  def make():
+    net, own = keras_nets.groups(small.SHAPE, 2), Weighted(from_logits=True)
+    return tff.learning.models.from_keras_model(net, loss=own, input_spec=SPEC)
+
+  with pytest.raises(UserError, match="own loss is [0-9.]+ where cross-entropy is.*FunctionalM"):
+    as_functional_model(make)
+
+
 def test_ours_stays_as_it_is():
   model = small.linear()
   assert as_functional_model(model) is model

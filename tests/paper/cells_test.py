@@ -170,6 +170,22 @@ def test_a_typed_flag_without_effect_in_any_cell(tmp_path):
     check_typed(request, table2.cells(request))
 
 
+def test_a_typed_flag_that_the_study_sets_itself(tmp_path):
+  def check(name, typed, **settings):
+    request = synthetic.request(
+      tmp_path, "ablation", study=name, settings=settings, typed=frozenset([typed])
+    )
+    check_typed(request, ablation.cells(request))
+
+  with pytest.raises(UserError, match="--attack_steps has no effect here: steps sets it itself"):
+    check("steps", "attack_steps", attack_steps=77)
+  with pytest.raises(UserError, match="--num_clients has no effect here: clients sets it"):
+    check("clients", "num_clients", num_clients=7)
+  check("clients", "attack_steps", attack_steps=77)
+  check("clients", "num_clients", num_clients=10)
+  check("local_training", "rounds", rounds=6)
+
+
 def test_a_single_cell_can_be_asked_for_by_its_method(tmp_path):
   request = synthetic.request(tmp_path, methods=("noise_only",))
   with pytest.raises(UserError, match="table1 has no method 'noise_only': choose of none, local_"):

@@ -112,6 +112,7 @@ def test_a_task_is_called_the_same_by_the_letter_and_by_the_recipe(tmp_path):
     (["--evaluation=strong", "--attacks=fgsm"], "--attacks has no effect.*--evaluation=paper"),
     (["--methods=none,none"], "--methods=none,none: give one or more, each once"),
     (["--study=sigma"], "study"),
+    (["--undefok=roundz", "--roundz=3"], "--undefok would hide"),
     (["rounds=3"], "unexpected words"),
   ],
 )
@@ -133,6 +134,8 @@ def test_the_papers_attacks_are_the_default_and_suites_can_be_asked_for():
     check_typed(typed, table1.cells(typed))
   with pytest.raises(UserError, match="--evaluation is not for figure1"):
     parse("--evaluation=strong", name="figure1")
+  with pytest.raises(UserError, match="--attack_eps is not for figure1: its pictures are FGSM"):
+    parse("--attack_eps=0.2", name="figure1")
 
 
 def test_what_was_typed_must_have_an_effect_somewhere():

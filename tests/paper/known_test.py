@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import shutil
 import sys
+import types
 
 import numpy as np
 import PIL.Image
@@ -14,6 +15,7 @@ from fedsafe_tff.paper import sweep, work
 from fedsafe_tff.paper.cache import Cache
 from fedsafe_tff.paper.known import Known
 from fedsafe_tff.paper.request import Request, Task
+from fedsafe_tff.runs import inputs
 from fedsafe_tff.runs.config import Config
 from tests.paper import synthetic
 
@@ -96,6 +98,21 @@ def test_an_npz_that_was_overwritten_is_not_served_from_the_cache(make, tmp_path
   make.fill(**settings)
   write_npz(file, 1, np.arange(80) % 4 < 2)
   assert make(**settings)[0] == 3
+
+
+def test_a_warm_start_is_another_training_than_one_from_scratch(tmp_path, monkeypatch):
+  asked = []
+  monkeypatch.setattr(inputs, "read_images", lambda config, log: None)
+
+  def identify(config, image_set):
+    asked.append(config.init_from)
+    return types.SimpleNamespace(identity=f"begun with {config.init_from}")
+
+  monkeypatch.setattr(inputs, "identify", identify)
+  known = Known(lambda text: None, required=True)
+  configs = [Config(init_from=name) for name in ("", "one", "other", "")]
+  assert [known(c) for c in configs] == [f"begun with {n}" for n in ("", "one", "other", "")]
+  assert asked == ["", "one", "other"]
 
 
 def test_a_file_may_move_and_another_of_its_name_is_another(make, tmp_path, monkeypatch):

@@ -189,11 +189,46 @@ def test_a_file_of_weights_and_a_keras_model_are_attacked(run, one_attacker, tmp
   assert plain["clean_accuracy_global"] != mean["clean_accuracy_global"]
 
 
+def test_who_holds_no_copy_of_a_keras_file_trains_a_network_of_its_own(run, tmp_path, monkeypatch):
+  model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)])
+  model.build((None, 16, 16, 1))
+  model.save(tmp_path / "own.keras")
+  seen = {}
+
+  def make(config, prepared):
+    seen["network"] = prepared.model
+    return lambda client, key: prepared.model.init(key)
+
+  monkeypatch.setattr(attackers.alone, "surrogate", make)
+  monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
+  words = ["--attackers=surrogate", "--attack=fgsm", "--attack_eps=0.1"]
+  out = f"--out={tmp_path / 'out'}"
+  assert attack.attack([str(tmp_path / "own.keras"), *file_words(run), *words, out]) == 0
+  shapes = [tuple(spec.shape) for spec in seen["network"].weight_specs()]
+  assert shapes == [weight.shape for weight in load_run(run).weights]
+
+
+def test_fewer_images_leave_what_was_made_of_all(run, one_attacker):
+  assert attack.attack([str(run), "--attack_eps=0.1"]) == 0
+  kept = sorted((run / "attacks" / "strong" / "by_image").iterdir())
+  assert attack.attack([str(run), "--attack_eps=0.1", "--attack_images=3"]) == 0
+  assert sorted((run / "attacks" / "strong" / "by_image").iterdir()) == kept
+  found = tiny.read_json(run / "attacks" / "strong-3-images" / "evaluation.json")
+  assert found["attacked_images"] == 3
+
+
 def test_files_that_are_no_models_of_these_images(run, tmp_path):
   other = tmp_path / "other.npz"
   np.savez(other, **{"00": np.zeros([3, 3])})
   with pytest.raises(UserError, match=r"other.npz is no model .* shapes \[\(3, 3\)\], and"):
     attack.attack([str(other), *file_words(run)])
+  soft = tf.keras.Sequential([
+    tf.keras.layers.Flatten(), tf.keras.layers.Dense(2, activation="softmax")
+  ])  # fmt: skip
+  soft.build((None, 16, 16, 1))
+  soft.save(tmp_path / "soft.keras")
+  with pytest.raises(UserError, match="softmax"):
+    attack.attack([str(tmp_path / "soft.keras"), *file_words(run), f"--out={tmp_path / 'soft'}"])
   (tmp_path / "broken.keras").write_bytes(b"no model")
   with pytest.raises(UserError, match="broken.keras can't be read as a Keras model"):
     attack.attack([str(tmp_path / "broken.keras"), *file_words(run)])

@@ -49,6 +49,24 @@ def test_saving_and_reading_start_no_thread(tmp_path, monkeypatch):
   assert started == []
 
 
+@pytest.mark.parametrize("stops", [[1], [6], [9], [5, 6, 7], [1, 5, 9], [9, 10, 11, 13]])
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_what_a_stop_left_does_not_count(tmp_path, stops, keep):
+  every, last = 4, 14
+  due = [number for number in range(1, last + 1) if number % every == 0 or number == last]
+  plain, stopped = (Checkpoints(tmp_path / name, keep, every) for name in ("plain", "stopped"))
+  for number in range(1, last + 1):
+    if number in due:
+      plain.save(state(number), number)
+    if number in due or number in stops:
+      stopped.save(state(number), number)
+      assert stopped.newest(START)[1] == number
+  for one in (plain, stopped):
+    assert list(one.earlier(START, last)) == [n for n in due if n < last][-(keep - 1) :][: keep - 1]
+  kept = [sorted(p.name for p in (tmp_path / n).iterdir()) for n in ("plain", "stopped")]
+  assert kept[0] == kept[1]
+
+
 @pytest.mark.parametrize("name", ["a[b]", "*", "what?", "[1-3]", "back\\slash", "ü 'x'"])
 def test_folders_of_any_name(stored, tmp_path, name):
   folder = tmp_path / name / "checkpoints"

@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from fedsafe_tff import keys
 from fedsafe_tff.attackers.holding import mean
 from fedsafe_tff.commands import train
 from fedsafe_tff.evaluation import suites
 from fedsafe_tff.evaluation.suites import Suite, Trial
-from fedsafe_tff.runs import attackers, earlier, saved_models
+from fedsafe_tff.runs import attackers, defenses, earlier, saved_models
 from fedsafe_tff.runs.load import load_run
 from tests.runs import tiny
 
@@ -90,4 +92,36 @@ def test_rounds_without_copies_are_drawn_anew(every):
   assert redrawn.notes(_SUITE)["averaging"] == (
     "the mean of 4 copies of the last global model, all but one drawn anew"
   )
-  assert len(redrawn._all["averaging"].rounds) == 4
+  [held] = redrawn._all["averaging"].holdings(1, every.copies, keys.root(0))
+  further = [redrawn._redraw()(1, number) for number in (1, 2, 3)]
+  for weight, other in zip(held.models[0], mean([every.copies[1], *further])):
+    np.testing.assert_array_equal(weight, other)
+  spread = [np.std(copy[0] - every.weights[0]) for copy in further]
+  assert all(0.003 < found < 0.03 for found in spread) and len(set(spread)) == 3
+
+
+def test_further_copies_are_made_as_the_defender_makes_them(every):
+  """A healed copy is no noised model: who averages gets further ones healed."""
+  settings = {"downlink_schedule": "last", "defense": "healed", "adaptation_epochs": 1}
+  healed = dataclasses.replace(every, config=dataclasses.replace(every.config, **settings))
+  make = defenses.copies(healed.config, healed.prepared, 0.01)
+  weights = tuple(tf.convert_to_tensor(w) for w in healed.weights)
+  key = keys.fold(attackers.evaluation_key(healed.config), keys.ATTACKER, 2, 1)
+  for weight, other in zip(who(healed, [])._redraw()(1, 2), tf.function(make)(weights, key)):
+    np.testing.assert_array_equal(weight, other)
+  plain = who(every, [])._redraw()(1, 2)
+  assert any((a != b).numpy().any() for a, b in zip(plain, who(healed, [])._redraw()(1, 2)))
+
+
+def test_what_was_received_is_not_forgotten_where_it_was_trained_further(every):
+  trained = [tuple(w + 1 for w in copy) for copy in every.copies]
+  told = attackers.Attackers(
+    dataclasses.replace(every.config, downlink_schedule="last"), every.prepared, every.weights,
+    trained, sigma=0.01, history=[every.weights], received=every.copies,
+  )  # fmt: skip
+  [held] = told._all["round_history"].holdings(1, trained, None)
+  assert [model[0].tolist() for model in held.models] == [
+    model[0].tolist() for model in (trained[1], every.copies[1], every.weights)
+  ]
+  [pooled] = told._all["averaging"].holdings(1, trained, keys.root(0))
+  np.testing.assert_allclose(pooled.models[0][0], every.weights[0], atol=0.05)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff import keys
+from fedsafe_tff.models.functional import cross_entropy
 from fedsafe_tff.training import iterated
 from fedsafe_tff.training.adaptation import Adaptation
 from tests import small
@@ -64,6 +65,15 @@ def test_passes_by_hand():
   assert metrics[2] == 17
 
 
+def test_a_model_whose_own_loss_is_a_mean_is_judged_by_cross_entropy():
+  own = dataclasses.replace(
+    MODEL, losses_fn=lambda logits, labels: tf.reduce_mean(cross_entropy(logits, labels))
+  )
+  (weights, _, told), (expected, _, by_image) = run(own), run()
+  np.testing.assert_allclose(told, by_image, atol=1e-4)
+  np.testing.assert_allclose(weights[0], expected[0], atol=1e-5)
+
+
 def test_where_nothing_is_new_it_ends_and_the_bound_holds():
   weights, _, table = run(epochs=40, passes=30, learning_rate=0.1)
   rows = table.numpy()[table.numpy()[:, 0] >= 0]
@@ -112,9 +122,17 @@ def test_hashes_know_equal_from_unequal():
   images[30] = images[4]
   images[31] = images[5]
   images[31, 0, 0, 0] ^= 1
-  hashes = iterated._hashes(tf.constant(images))
+  hashes, all_of = iterated._hashes(tf.constant(images)), np.full(50, True)
+
+  def first_of(mask, values):
+    return iterated._first_where(tf.constant(mask), values).numpy()
+
   assert len(set(hashes.numpy().tolist())) == 49
-  np.testing.assert_array_equal(np.flatnonzero(~iterated._first(hashes).numpy()), [30])
+  np.testing.assert_array_equal(np.flatnonzero(~first_of(all_of, hashes)), [30])
+  # The first of its kind is the first that counts: 4 does not, its twin 30 does.
+  np.testing.assert_array_equal(
+    np.flatnonzero(~first_of(all_of & (np.arange(50) != 4), hashes)), [4]
+  )
   known = iterated._among(hashes, hashes[:10]).numpy()
   np.testing.assert_array_equal(np.flatnonzero(known), [*range(10), 30])
   assert not iterated._among(hashes, hashes[:0]).numpy().any()

@@ -35,6 +35,15 @@ BEFORE = {
   "local_attack_noise": 0.0,
   "weight_decay": 0.0,
   "test_time_augment": "",
+  "trainable": "all",
+  "dp_clip": "fixed",
+  "dp_microbatches": 0,
+  "adaptation_passes": 8,
+  "local_loss": "cross_entropy",
+  "local_loss_beta": 3.0,
+  "local_weight_sigma": 0.0,
+  "local_weight_ascent": 0.0,
+  "local_attack_start": 0.0,
 }
 # They say where a run lives and how much it keeps or takes, not what it computes.
 _NOT_COMPARED = (

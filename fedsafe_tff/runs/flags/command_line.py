@@ -170,16 +170,28 @@ def parse_variants(
 
 def _read(arguments: Sequence[str], values: flags.FlagValues) -> tuple[Config, set[str]]:
   """All settings, and the names of those that were typed."""
-  ordered = presets_first(arguments)
-  for argument in ordered:
+  read_words(presets_first(arguments), values)
+  names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
+  config = Config(**{name: values[name].value for name in names})
+  return config, set(typed_names(arguments, values))
+
+
+def read_words(words: Sequence[str], values: flags.FlagValues) -> None:
+  """Parses words of a command line, presets put first, into defined flags.
+
+  Raises:
+    UserError: An unknown flag, a value that none may have, a flag file that can't be read, a word
+      that is no flag.
+  """
+  for argument in words:
     if argument.startswith("-") and argument.lstrip("-").split("=")[0] == "undefok":
       raise UserError("--undefok would hide misspelt flags: leave it out")
   try:
-    rest = values(["fedsafe", *ordered])[1:]
+    rest = values(["fedsafe", *words])[1:]
   except flags.Error as error:
     raise UserError(" ".join(str(error).split())) from None
   except (OSError, ValueError) as error:  # bytes that are no text, or a file that can't be read
-    named = [a for a in ordered if a.lstrip("-").startswith("flagfile=")]
+    named = [a for a in words if a.lstrip("-").startswith("flagfile=")]
     raise UserError(
       f"{' '.join(named) or 'a flag file'} can't be read ({error}): give a text file with a "
       "--name=value on each line"
@@ -191,9 +203,6 @@ def _read(arguments: Sequence[str], values: flags.FlagValues) -> tuple[Config, s
   for name in values:
     if isinstance(values[name].value, str) and "\0" in values[name].value:
       raise UserError(f"--{name} holds a NUL character, which no path or name may: leave it out")
-  names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
-  config = Config(**{name: values[name].value for name in names})
-  return config, set(typed_names(arguments, values))
 
 
 def _tell_what_a_baseline_lacks(config: Config) -> None:

@@ -17,6 +17,7 @@ from fedsafe_tff.training.registry import defense_of
 
 _DIGITS = 8  # of commits and of hashes of data
 # Settings that have a column or a place in the title, or tell where a run lives.
+_MIXED = "so that differences may be due to that"
 _TOLD = (
   "dataset", "task", "algorithm", "defense", "seed", "threads",
   "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every",
@@ -39,7 +40,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
   Raises:
     UserError: They differ, and nobody asked for that; or a later version evaluated one.
   """
-  mixed = versions.mixture((str(run.path), versions.drawn_by(run.manifest)) for run in runs)
+  mixed = mixture(runs)
   if mixed and not mixed_versions:
     raise UserError(
       f"these runs were not made by one version ({mixed}): compare those of one, or give "
@@ -55,7 +56,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       for key in attacks
       for what in ("ASR", "robust accuracy")
     ),
-    "seconds", "threads", "commit", "data", "keys, splits, definitions",
+    "seconds, last session", "threads", "commit", "data", "keys, splits, definitions",
   ]  # fmt: skip
   rows = []
   for run in runs:
@@ -87,7 +88,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     for line in lines
   ]
   if mixed:
-    notes.append(f"**Not drawn alike**, so that differences may be due to that: {mixed}.\n")
+    notes.append(f"**Not drawn alike**, {_MIXED}: {mixed}.\n")
   older = [
     plain(str(run.path))
     for run in once
@@ -102,6 +103,17 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
   names = run_folder.names(runs)
   same = same_images.table(runs, names)
   return "\n".join([markdown(headings, rows), *notes, *([same] if same else [])])
+
+
+def mixture(runs: Sequence[RunFolder]) -> str:
+  """Which keys and splits the runs have, where they differ; "" where they don't."""
+  return versions.mixture((str(run.path), versions.drawn_by(run.manifest)) for run in runs)
+
+
+def mixture_note(runs: Sequence[RunFolder]) -> str:
+  """The same as a sentence."""
+  mixed = mixture(runs)
+  return f"Not drawn alike, {_MIXED}: {mixed}." if mixed else ""
 
 
 def _versions(run: RunFolder) -> dict[str, int | str]:
@@ -141,14 +153,19 @@ def _number(value: float | None, form: str = ".3f") -> str:
   return "-" if value is None else format(value, form)
 
 
-def _clean(run: RunFolder) -> str:
+def clean_of_copies(run: RunFolder) -> float | None:
+  """Mean clean accuracy of what clients hold, on all evaluation images; None where unknown."""
   name = run.config.get("defense", "none")
   # A user's file may be gone; older definitions, which need to know, had no such defences.
   one_model = not own.is_own(name) and defense_of(name).copies is None
   copies = definitions.accuracies_of_copies(
     run.evaluation, one_model=one_model, evaluation_images=_images(run)
   ) or [None]
-  mean = None if None in copies else sum(copies) / len(copies)
+  return None if None in copies else sum(copies) / len(copies)
+
+
+def _clean(run: RunFolder) -> str:
+  mean = clean_of_copies(run)
   marks = (" †" if collapsed(run.evaluation) else "") + (" ‡" if masked(run.evaluation) else "")
   return f"{_number(run.evaluation.get('clean_accuracy_global'))} / {_number(mean)}{marks}"
 

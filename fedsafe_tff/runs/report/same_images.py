@@ -24,10 +24,8 @@ _TEXT = (
   "95 % interval (Bonett and Price). It tells what other images would give, not other trainings."
 )
 # What the attacks of the paper's evaluation depend on besides name and size.
-_PAPERS = (
-  "attack_steps", "attack_step_size", "attack_random_start", "attack_restarts", "attack_labels",
-  "attack_colluders",
-)  # fmt: skip
+_PAPERS = ("attack_steps", "attack_step_size", "attack_random_start", "attack_restarts")
+_EVERY = ("attack_labels", "attack_colluders")  # what a suite's depend on too
 Outcomes = dict[tuple[str, float, str], dict[int, bool]]
 
 
@@ -64,6 +62,8 @@ def pairs(first: RunFolder, second: RunFolder) -> dict[tuple[str, float, str], P
   """
   known = [run.manifest.get("data_hash") for run in (first, second)]
   if known[0] is None or known[0] != known[1]:
+    return {}
+  if any(first.config.get(name) != second.config.get(name) for name in _EVERY):
     return {}
   one, other = _outcomes(first), _outcomes(second)
   if any(first.config.get(name) != second.config.get(name) for name in _PAPERS):

@@ -11,6 +11,7 @@ from typing import Any
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.report import pareto, plots, strongest, style, templates
+from fedsafe_tff.runs.report.compare import clean_of_copies
 from fedsafe_tff.runs.report.run_folder import RunFolder
 from fedsafe_tff.runs.report.strongest import pair, worst_rows
 from fedsafe_tff.runs.report.warnings import warnings
@@ -37,13 +38,16 @@ class Entry:
   attackers: Mapping[str, Any] | None = None
 
 
-def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.Path:
+def write(
+  path: pathlib.Path, title: str, entries: Sequence[Entry], note: str = ""
+) -> pathlib.Path:
   """Writes one file that needs no network.
 
   Args:
     path: The page.
     title: Its heading.
     entries: The runs, in the order of the page; each must have been evaluated.
+    note: What a reader must know of all of them; may be empty.
 
   Raises:
     UserError: A run has no results, or no size at which all were attacked.
@@ -54,6 +58,7 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
   sizes = _common_sizes(entries)
   page = templates.environment().get_template("side_by_side.html.jinja").render(
     title=title,
+    note=note,
     headings=_headings(sizes),
     rows=[_row(entry, sizes) for entry in entries],
     entries=[
@@ -79,7 +84,10 @@ def write(path: pathlib.Path, title: str, entries: Sequence[Entry]) -> pathlib.P
     suites=sorted({str(entry.run.evaluation.get("evaluation", "paper")) for entry in entries}),
     images=sorted({entry.run.evaluation.get("attacked_images") or 0 for entry in entries}),
   )
-  path.parent.mkdir(parents=True, exist_ok=True)
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"{path.parent} can't be made ({error.strerror}): give another page") from None
   with atomic_path(path) as temporary:
     temporary.write_text(page, encoding="utf-8")
   return path
@@ -97,15 +105,14 @@ def _headings(sizes: Sequence[float]) -> list[str]:
     "defence", "clean accuracy, global / copies",
     *(f"{what}, eps {eps:g}" for eps in sizes for what in ("robust accuracy self / avg",
                                                           "ASR self / avg")),
-    "strongest self / avg", "seconds",
+    "strongest self / avg", "seconds, last session",
   ]  # fmt: skip
 
 
 def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
   evaluation = entry.run.evaluation
-  copies = evaluation.get("clean_accuracy_clients") or []
   rows = worst_rows(evaluation)
-  cells = [entry.name, pair(evaluation.get("clean_accuracy_global"), _mean(copies))]
+  cells = [entry.name, pair(evaluation.get("clean_accuracy_global"), clean_of_copies(entry.run))]
   for eps in sizes:
     row = rows[eps]
     for name in ("attack_accuracy", "asr"):
@@ -120,10 +127,6 @@ def _by_attackers(entry: Entry) -> Mapping[str, Any]:
   return entry.run.evaluation if entry.attackers is None else entry.attackers
 
 
-def _mean(values: Sequence[float]) -> float | None:
-  return sum(values) / len(values) if values else None
-
-
 def _curves(entries: Sequence[Entry]) -> str:
   """Accuracy of what clients use against the size of the perturbation, as a PNG in base64."""
   figure = style.new_figure(9.0, 4.6)
@@ -131,7 +134,7 @@ def _curves(entries: Sequence[Entry]) -> str:
   for axis, (side, title, line) in zip(axes, _SIDES):
     for entry, color in zip(entries, style.COLORS * len(entries)):
       evaluation = entry.run.evaluation
-      clean = _mean(evaluation.get("clean_accuracy_clients") or [])
+      clean = clean_of_copies(entry.run)
       points = [] if clean is None else [(0.0, clean)]
       name = f"attack_accuracy_{side}"
       points += [
@@ -160,7 +163,7 @@ def _pareto(entries: Sequence[Entry], sizes: Sequence[float]) -> str:
     points = []
     for entry in entries:
       row = worst_rows(entry.run.evaluation)[eps]
-      copies = _mean(entry.run.evaluation.get("clean_accuracy_clients") or [])
+      copies = clean_of_copies(entry.run)
       # Both on the attacked images, where that is known.
       clean, robust = row.get("clean_accuracy", copies), row.get("attack_accuracy_self")
       if clean is not None and robust is not None:

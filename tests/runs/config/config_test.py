@@ -5,6 +5,7 @@ import pytest
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS, Config
+from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.runs.config.setting import setting_of
 
@@ -181,7 +182,8 @@ def test_differences_name_flags_and_both_values():
   assert attack_eps.startswith("--attack_eps: [0.005") and attack_eps.endswith("[0.25] here")
   del there["momentum"]  # written before the flag existed
   assert any(line.startswith("--momentum") for line in here.differences(there))
-  newer = ("local_attack_noise", "weight_decay", "test_time_augment")
+  newer = [name for name, value in BEFORE.items() if getattr(here, name) == value]
+  assert {"local_loss", "dp_clip", "trainable"} <= set(newer)
   for name in newer:
     del there[name]  # as before them: there was none
   assert not any(name in line for line in here.differences(there) for name in newer)

@@ -70,6 +70,11 @@ def test_runs_of_other_images_data_or_suites_are_no_pair(tmp_path, capsys):
   assert {key[0] for key in same_images.pairs(*papers)} == {"pgd, own_copy"}
   papers[1].config["attack_steps"] = 99
   assert same_images.pairs(*papers) == {}
+  suites = [attacked(tmp_path / f"suite{n}", [1] * 8) for n in range(2)]
+  suites[1].config["attack_steps"] = 99  # a suite has steps of its own
+  assert same_images.pairs(*suites)
+  suites[1].config["attack_labels"] = "predicted"
+  assert same_images.pairs(*suites) == {}
   synthetic.finished(tmp_path / "older")
   assert same_images.pairs(first, RunFolder.read(tmp_path / "older")) == {}
   compare.compare([str(tmp_path / "a"), str(tmp_path / "older")])
