@@ -21,7 +21,7 @@ METHODS = (
   "local_adversarial_training",
 )
 # Defences of the pages' own that make copies.
-OWN_COPIES = ("noisy_adaptation.py:at_sigma",)
+OWN_COPIES = ("noisy_adaptation.py:at_sigma", "cross_copy.py:cross")
 NUMBERS = sorted(RESULTS.glob("*/numbers.csv"))
 SWEEP = RESULTS / "sweep.tar.xz"
 ARCHIVES = [SWEEP, *sorted(RESULTS.glob("*/runs.tar.xz"))]

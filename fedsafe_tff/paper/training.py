@@ -20,6 +20,7 @@ from fedsafe_tff.paper.cache import Cache, read_json
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.progress import SweepProgress
 from fedsafe_tff.paper.steps import adapt_step, train_step
+from fedsafe_tff.runs import copies as copies_lib
 from fedsafe_tff.runs import loop, passes, run_dir, saved_models, trainers
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.facts import manifest_facts
@@ -176,7 +177,21 @@ class Training:
       state = trainer.with_weights(state, stored)
     if config.noisy_downlink:  # the methods share a training, and most of them have no noise
       state = trainer.with_noise(state)
-    return trainer.weights(state), trainer.copies(state)
+    if not config.heals_copies:
+      return trainer.weights(state), trainer.copies(state)
+
+    def after_some(text: str, over: bool) -> None:
+      self.progress.trial(text)
+      if not over:
+        self.check_stop()
+
+    # The way of making them may be a user's own: settings and sources tell which.
+    told = [identity.digest(identity.copies_config(config)), self.inputs(config).facts()]
+    made_by = json.dumps([*told, versions.current()], sort_keys=True)
+    kept = copies_lib.Kept(self.path / "copies.partial", trainer, state, made_by)
+    copies = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+    kept.forget()
+    return trainer.weights(state), copies
 
   def _trained(self, cell: Cell, trainer: trainers.Trainer) -> Any:
     """The state after the last round, read into the form of any of the training's trainers."""

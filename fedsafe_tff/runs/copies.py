@@ -31,16 +31,18 @@ Weights = tuple[np.ndarray, ...]
 class Kept:
   """Copies that were made before a stop, in a folder; to another state they are nothing."""
 
-  def __init__(self, folder: pathlib.Path, trainer: Trainer, state: Any):
+  def __init__(self, folder: pathlib.Path, trainer: Trainer, state: Any, made_by: str = ""):
     """Names the folder, which is made when there is something to keep.
 
     Args:
       folder: The folder.
       trainer: What makes the copies.
       state: What they are made of.
+      made_by: What they depend on besides; copies of others are not gone on with.
     """
     keyed = [np.asarray(state.distributor[name]) for name in ("round", "noise_key")]
     self._folder, self._made_of = folder, digest((*trainer.weights(state), *keyed))
+    self._made_of += made_by.encode()
 
   def find(self, client: int) -> Weights | None:
     """The copy of a client; None where none is kept, or one of another state."""
