@@ -181,8 +181,8 @@ class Training:
       return trainer.weights(state), trainer.copies(state)
 
     def after_some(text: str, over: bool) -> None:
-      self.progress.trial(text)
       if not over:
+        self.progress.note(f"{cell.title()}: {text}")
         self.check_stop()
 
     # The way of making them may be a user's own: settings and sources tell which.
