@@ -110,6 +110,7 @@ def _attack(cell: Cell, training: Training) -> None:
     )
     if renewed:
       now = {"result_versions": versions.current(), "renewed": training.origin}
+      now["of_patients"] = training.prepared.image_set.patients is not None
       run_dir.write_json(file, renewed | now)
       training.progress.end("its attack was there, clean accuracy by today's definition")
       continue

@@ -260,7 +260,7 @@ class Attackers:
     model, surrogate = self._prepared.model, None
     if full and isinstance(self._all["surrogate"], Surrogate):
       (held,) = self._all["surrogate"].holdings(0, self._copies, self._key)
-      surrogate = (model, held.models[0])
+      surrogate = (held.model or model, held.models[0])
     try:
       report = check_masking(
         model,

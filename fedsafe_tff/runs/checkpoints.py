@@ -47,7 +47,7 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 class Checkpoints:
   """The states of a run; each has the checksums of its files in its folder."""
 
-  def __init__(self, folder: pathlib.Path, keep: int, every: int = 1):
+  def __init__(self, folder: pathlib.Path, keep: int, every: int = 1, last: int = 0):
     """Opens the folder.
 
     Args:
@@ -55,11 +55,12 @@ class Checkpoints:
       keep: How many states stay there.
       every: States of other rounds than every so many come of a stop: they don't count, and go with
         the next save, so that a run that was stopped ends with the states of one that was not.
+      last: The last round, whose state is none of a stop.
 
     Raises:
       UserError: It can't be made.
     """
-    self._folder, self._keep, self._every = folder, keep, every
+    self._folder, self._keep, self._every, self._last = folder, keep, every, last
     # A save that was cut off leaves a folder of its own behind.
     for left in folder.glob("*_temp*"):
       shutil.rmtree(left, ignore_errors=True)
@@ -73,7 +74,10 @@ class Checkpoints:
       yield tff.program.FileProgramStateManager(name, keep_total=keep, keep_first=False)
 
   def _of_stops(self, before: int) -> list[int]:
-    return [v for v in self._versions() if v < before and v % self._every]
+    return [v for v in self._versions() if v < before and self._is_of_stop(v)]
+
+  def _is_of_stop(self, version: int) -> bool:
+    return version % self._every != 0 and version != self._last
 
   def _path(self, version: int) -> pathlib.Path:
     return self._folder / f"{_PREFIX}{version}"
@@ -143,7 +147,7 @@ class Checkpoints:
   def save(self, state: Any, version: int) -> None:
     """Writes a state; what can't be written is a UserError."""
     stale = self._of_stops(version)
-    more = len(stale) + bool(version % self._every)
+    more = len(stale) + self._is_of_stop(version)
     with disk_errors(f"checkpoint of round {version}"), self._manager(more) as manager:
       with contextlib.suppress(tff.program.ProgramStateExistsError):
         _run(manager.save(state, version))

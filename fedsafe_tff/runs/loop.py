@@ -61,7 +61,7 @@ def train(
   Raises:
     Diverged: A client's loss is not a number; its last good checkpoint stays.
   """
-  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints, config.checkpoint_every)
+  checkpoints = _checkpoints(path, config)
   state, done = checkpoints.newest(trainer.initialize())
   if done:
     progress.note(f"continuing after round {done} of {config.rounds}")
@@ -137,6 +137,11 @@ def train(
   return state
 
 
+def _checkpoints(path: pathlib.Path, config: Config) -> Checkpoints:
+  every = config.checkpoint_every
+  return Checkpoints(path / "checkpoints", config.keep_checkpoints, every, config.rounds)
+
+
 def _teller(progress: Progress, stop: StopRequest) -> Callable[[str, bool], None]:
   """Tells of a pass of an adaptation, and stops before the next one if that is asked for."""
 
@@ -200,7 +205,7 @@ def earlier_models(
   trainer: Trainer, state: Any, path: pathlib.Path, config: Config
 ) -> dict[int, tuple[np.ndarray, ...]]:
   """Global models of the rounds before the last one whose checkpoints are kept, by round."""
-  checkpoints = Checkpoints(path / "checkpoints", config.keep_checkpoints, config.checkpoint_every)
+  checkpoints = _checkpoints(path, config)
   earlier = checkpoints.earlier(state, config.rounds)
   return {number: trainer.weights(before) for number, before in earlier.items()}
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from fedsafe_tff.runs import inputs, intact
 from fedsafe_tff.runs import run_dir as run_dir_lib
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report.progress import Progress
+
+_COPIES = "copies.partial"  # healed ones, until all are stored
 
 
 class Stopped(Exception):
@@ -137,6 +140,8 @@ def _train_and_evaluate(
       stored = intact.models(path)
       _train(config, prepared, noise, path, progress, stop)
       others = not intact.models(path) <= stored
+    else:  # who is killed after the models were stored leaves copies behind
+      shutil.rmtree(path / _COPIES, ignore_errors=True)
     # Trained again on other hardware, models may be others than those that were attacked.
     if lacking.evaluation or others:
       weights, copies = saved_models.load(path / "models", config.num_clients)
@@ -175,7 +180,7 @@ def _train(
     weights = trainer.weights(state)
     kept = None
     if config.heals_copies:
-      kept = copies_lib.Kept(path / "copies.partial", trainer, state)
+      kept = copies_lib.Kept(path / _COPIES, trainer, state)
 
       def after_some(text: str, over: bool) -> None:
         progress.note(text)

@@ -200,12 +200,15 @@ def test_who_holds_no_copy_of_a_keras_file_trains_a_network_of_its_own(run, tmp_
     return lambda client, key: prepared.model.init(key)
 
   monkeypatch.setattr(attackers.alone, "surrogate", make)
-  monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
+  check = functools.partial(attackers.check_masking, steps=2, restarts=1, queries=3, draws=1)
+  monkeypatch.setattr(attackers, "check_masking", check)
   words = ["--attackers=surrogate", "--attack=fgsm", "--attack_eps=0.1"]
   out = f"--out={tmp_path / 'out'}"
   assert attack.attack([str(tmp_path / "own.keras"), *file_words(run), *words, out]) == 0
   shapes = [tuple(spec.shape) for spec in seen["network"].weight_specs()]
   assert shapes == [weight.shape for weight in load_run(run).weights]
+  masking = tiny.read_json(tmp_path / "out" / "evaluation.json")["masking"]
+  assert any("surrogate" in one["name"] for one in masking["checks"])
 
 
 def test_fewer_images_leave_what_was_made_of_all(run, one_attacker):

@@ -54,7 +54,9 @@ def test_saving_and_reading_start_no_thread(tmp_path, monkeypatch):
 def test_what_a_stop_left_does_not_count(tmp_path, stops, keep):
   every, last = 4, 14
   due = [number for number in range(1, last + 1) if number % every == 0 or number == last]
-  plain, stopped = (Checkpoints(tmp_path / name, keep, every) for name in ("plain", "stopped"))
+  plain, stopped = (
+    Checkpoints(tmp_path / name, keep, every, last) for name in ("plain", "stopped")
+  )
   for number in range(1, last + 1):
     if number in due:
       plain.save(state(number), number)
@@ -64,7 +66,7 @@ def test_what_a_stop_left_does_not_count(tmp_path, stops, keep):
   for one in (plain, stopped):
     assert list(one.earlier(START, last)) == [n for n in due if n < last][-(keep - 1) :][: keep - 1]
   kept = [sorted(p.name for p in (tmp_path / n).iterdir()) for n in ("plain", "stopped")]
-  assert kept[0] == kept[1]
+  assert kept[0] == kept[1] and len([n for n in kept[0] if n.startswith("program")]) == keep
 
 
 @pytest.mark.parametrize("name", ["a[b]", "*", "what?", "[1-3]", "back\\slash", "ü 'x'"])
