@@ -38,6 +38,18 @@ def atomic_path(path: pathlib.Path, *, summed: bool = False) -> Iterator[pathlib
     os.replace(temporary, path)
 
 
+def make_folder(path: pathlib.Path, remedy: str) -> None:
+  """Makes a folder where there is none.
+
+  Raises:
+    UserError: It can't be made; `remedy` says what to do.
+  """
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"{path} can't be made ({error.strerror}): {remedy}") from None
+
+
 def write_arrays(
   path: pathlib.Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedsafe_tff import keys
-from fedsafe_tff.data.files import locked
+from fedsafe_tff.data.files import locked, make_folder
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.suites import Suite
 from fedsafe_tff.models.functional import FunctionalModel
@@ -132,10 +132,7 @@ def attack_file(
   network = prepared.model if file.suffix in KERAS else None
   prepared = dataclasses.replace(prepared, model=model)
   copies = [weights] * config.num_clients
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise UserError(f"{out} can't be made ({error.strerror}): give another --out") from None
+  make_folder(out, "give another --out")
   with locked(out / run_dir.LOCK, f"another process works in {out}: wait for its end"):
     evaluate.evaluate(
       config, prepared, weights, copies, out, log, keep=True, suite=suite, network=network

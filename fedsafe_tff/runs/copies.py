@@ -18,9 +18,9 @@ import numpy as np
 
 from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import write_arrays
+from fedsafe_tff.data.files import make_folder, write_arrays
 from fedsafe_tff.data.shards import client_name
-from fedsafe_tff.errors import Notice, UserError
+from fedsafe_tff.errors import Notice
 from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.trainers import Trainer
 
@@ -64,10 +64,7 @@ class Kept:
     Raises:
       UserError: The folder can't be written to, or the disk is full.
     """
-    try:
-      self._folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"{self._folder} can't be made: {error.strerror}") from None
+    make_folder(self._folder, "free space, or give a folder that can be written to")
     arrays = {f"{number:02d}": np.asarray(weight) for number, weight in enumerate(copy)}
     arrays["made_of"] = np.frombuffer(self._made_of, np.uint8)
     write_arrays(self._file(client), arrays)

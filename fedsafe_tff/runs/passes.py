@@ -16,8 +16,8 @@ import numpy as np
 
 from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import write_arrays
-from fedsafe_tff.errors import Notice, UserError
+from fedsafe_tff.data.files import make_folder, write_arrays
+from fedsafe_tff.errors import Notice
 from fedsafe_tff.training import iterated
 
 _OTHERS = tuple(name for name in iterated.Carried._fields if name != "weights")
@@ -69,10 +69,7 @@ class Kept:
     Raises:
       UserError: The folder can't be written to, or the disk is full.
     """
-    try:
-      self._folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"{self._folder} can't be made: {error.strerror}") from None
+    make_folder(self._folder, "free space, or give a folder that can be written to")
     arrays = {name: np.asarray(getattr(carried, name)) for name in _OTHERS}
     arrays |= {f"weight_{n:03d}": np.asarray(w) for n, w in enumerate(carried.weights)}
     arrays["start"] = np.frombuffer(digest(start.weights) + self._made_by, np.uint8)
