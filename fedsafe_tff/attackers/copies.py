@@ -72,20 +72,28 @@ class Averaging(Attacker):
   Attributes:
     rounds: Copies by round and client; the last round's are those that count as received, if the
       attacker is to know them.
+    count: How many rounds, the last ones; 0 for all.
   """
 
   rounds: Rounds
+  count: int = 0
 
   name: ClassVar[str] = "averaging"
 
   def holdings(self, client, copies, key) -> list[Holding]:
     """See `Attacker`."""
     del copies, key
-    return [Holding((mean([of_round[client] for of_round in self.rounds]),), stream=client)]
+    last = self.rounds[-self.count :]
+    return [Holding((mean([of_round[client] for of_round in last]),), stream=client)]
 
   def check(self, count) -> None:
     """See `Attacker`."""
     check_rounds(self.rounds, count, self.name)
+    if self.count > len(self.rounds):
+      raise UserError(
+        f"an attacker who averages copies of {self.count} rounds: those of {len(self.rounds)} are "
+        f"kept, so write averaging:{len(self.rounds)} or less"
+      )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

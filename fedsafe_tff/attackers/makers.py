@@ -98,6 +98,9 @@ class Redrawn(_Making):
 
   name: ClassVar[str] = "averaging"
 
+  def __post_init__(self):
+    check_positive(count=self.count)
+
   def holdings(self, client, copies, key) -> list[Holding]:
     """See `Attacker`."""
     del copies

@@ -7,8 +7,8 @@ python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.tra
 
 --suite        standard, or strong (the default): all attackers, the worst of them image by image
 --attackers    some of the suite's attackers alone, with a number of theirs where they have one, as
-               in colluding_mean:5 or imitation:10; and black_box_labels, colluding_imitation,
-               imitation_all_images, which no suite has
+               in colluding_mean:5, averaging:8 (rounds) or imitation:10; and black_box_labels,
+               colluding_imitation, imitation_all_images, which no suite has
 --attack       an attack for them in the place of the suite's, NAME or NAME:field=value,...; may be
                given again. NAME is fgsm, pgd, mi_fgsm, ni_fgsm, di_fgsm, vmi_fgsm, apgd, square or
                art:CLASS of the Adversarial Robustness Toolbox; a field is steps, step (in shares of

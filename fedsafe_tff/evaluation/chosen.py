@@ -29,6 +29,7 @@ ALL_IMAGES = "imitation_all_images"
 # What a number after an attacker's name counts, as in `colluding_mean:5`.
 COUNTED = {
   "noise_ensemble": "draws",
+  "averaging": "rounds",
   "colluding_mean": "colluders",
   "colluding_ensemble": "colluders",
   COLLUDING_IMITATION: "colluders",
@@ -50,7 +51,11 @@ _FIELDS = {
 _IMAGES = SUITES["strong"].images
 _OF_STRONG = SUITES["strong"].attackers
 _TOLD = {"black_box": "scores", LABELS: "labels"}
-_IN_PARTS = ("colluding", "worst")  # known by how copies are pooled, and as the total
+# Known by how copies are pooled, and as the total; what to write instead.
+_IN_PARTS = {
+  "colluding": "write colluding_mean or colluding_ensemble",
+  "worst": "all that are named are taken together, in the last rows, without being asked to",
+}
 _SIZE = 0.5  # any, for a look at what does not depend on it
 
 
@@ -91,6 +96,8 @@ def chosen(attackers: Sequence[str], attacks: Sequence[str]) -> Suite:
     UserError: A name, field or value that there is not, or an attacker without any attack.
   """
   for name in attackers:
+    if name in _IN_PARTS:
+      raise UserError(f"attacker {name!r}: {_IN_PARTS[name]}")
     if count_of(name)[0] not in known():
       raise UserError(f"attacker {name!r} is unknown: choose of {', '.join(known())}")
   trials = []

@@ -114,7 +114,8 @@ def _frontier(totals: Sequence[Row], folder: pathlib.Path) -> list[Section]:
     return []
   legend = (
     "Means over seeds, both accuracies on the attacked images; the size of a mark is the time of "
-    "its training, the line joins those that no other beats in both.\n\n"
+    "its training, adaptation and healing (hollow: not measured), the line joins those that no "
+    "other beats in both.\n\n"
   )
   return [Section("What robustness costs", legend + "\n".join(pictures))]
 

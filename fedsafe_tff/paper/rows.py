@@ -23,14 +23,14 @@ def of_attackers(cache: Cache, cells: Sequence[Cell]) -> list[dict[str, Any]]:
   """As `of_cells`, with a row for each attacker of a suite; all of them together stand last.
 
   They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
-  masked; and `SECONDS`, those of the training and of adaptation, which no two runs share.
+  masked; and `SECONDS`, those of training, adaptation and healing, which no two runs share.
   """
   rows = []
   for cell, name, eps, found in _found(cache, cells):
     for result in found.get("results", []):
       row = _row(cache, cell, name, eps, {**found, "result": result})
       about = {key: found[key] for key in ABOUT_ATTACKERS}
-      rows.append(row | about | {SECONDS: _training_seconds(cache, cell.config)})
+      rows.append(row | about | {SECONDS: _training_seconds(cache, cell.config, found)})
   return rows
 
 
@@ -77,10 +77,11 @@ def _row(
   return labels | numbers | facts | found.get("leak", {}) | origin | made_by
 
 
-def _training_seconds(cache: Cache, config: Config) -> float | None:
-  """Of the training, and of the adaptation of the model where there is one."""
-  seconds = read_json(cache.training(config) / "manifest.json").get(SECONDS)
-  if seconds is None or not config.adapts:
-    return seconds
-  adapted = read_json(cache.adapted(config).with_suffix(".json")).get("seconds")
-  return None if adapted is None else round(seconds + adapted, 2)
+def _training_seconds(cache: Cache, config: Config, found: dict[str, Any]) -> float | None:
+  """Of the training, and of adapting the model or the copies; None where one is not known."""
+  taken = [read_json(cache.training(config) / "manifest.json").get(SECONDS)]
+  if config.adapts:
+    taken.append(read_json(cache.adapted(config).with_suffix(".json")).get("seconds"))
+  if config.heals_copies:  # evaluations from before it was measured tell nothing
+    taken.append(found.get("copies_seconds"))
+  return None if None in taken else round(sum(taken), 2)

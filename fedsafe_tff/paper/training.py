@@ -66,6 +66,7 @@ class Training:
     self._state: Any = None  # after the last round
     self._history: list[Weights] | None = None  # global models of rounds before it
     self._last: tuple[str, Weights, list[Weights]] | None = None
+    self.copies_seconds = 0.0  # what healing the last ones took
     self.origin = {
       "git_commit": run_dir.git_commit(),
       "hardware": run_dir.hardware(),
@@ -166,6 +167,7 @@ class Training:
 
   def _make_copies(self, cell: Cell) -> tuple[Weights, list[Weights]]:
     config = cell.config
+    self.copies_seconds = 0.0
     stored = self._read_adapted(config) if config.adapts else None
     if stored is not None and not config.noisy_downlink:
       return stored, [stored] * config.num_clients
@@ -189,7 +191,8 @@ class Training:
     told = [identity.digest(identity.copies_config(config)), self.inputs(config).facts()]
     made_by = json.dumps([*told, versions.current()], sort_keys=True)
     kept = copies_lib.Kept(self.path / "copies.partial", trainer, state, made_by)
-    copies = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+    copies, spent = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+    self.copies_seconds = round(spent, 2)
     kept.forget()
     return trainer.weights(state), copies
 

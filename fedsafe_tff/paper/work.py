@@ -129,6 +129,7 @@ def _attack(cell: Cell, training: Training) -> None:
       "adapted": training.cache.adapted(config).name if config.adapts else None,
       "leak": evaluate.leak(config, scorer, training.prepared, weights),
       "noise": {"downlink_sigma": training.noise_of(config).downlink_sigma},
+      "copies_seconds": training.copies_seconds,
       **training.inputs(wanted).facts(),
       "seconds": round(time.monotonic() - started, 2),
     }

@@ -161,17 +161,20 @@ class Attackers:
 
   def notes(self, suite: Suite) -> dict[str, str]:
     """What is to be known of how attackers of a suite came by what they hold."""
-    there = {name for name in suite.attackers if not isinstance(self._named(name), str)}
+    there = [name for name in suite.attackers if not isinstance(self._named(name), str)]
     found = {}
-    if "averaging" in there:
-      found["averaging"] = (
-        f"the mean of the copies received in the {len(self._seen) + 1} rounds that are kept"
+    for name in there:
+      if count_of(name)[0] != "averaging":
+        continue
+      count = self._named(name).count or len(self._seen) + 1
+      found[name] = (
+        f"the mean of the copies received in the last {count} rounds"
         if self._seen
-        else f"the mean of {_ROUNDS} copies of the last global model, all but one drawn anew"
+        else f"the mean of {count} copies of the last global model, all but one drawn anew"
       )
     if self._config.clients_per_round:
       earlier = {"round_history", "averaging"} if self._seen else {"round_history"}
-      for name in sorted(earlier & there):
+      for name in sorted(name for name in there if count_of(name)[0] in earlier):
         always = "as if each client had taken part in every round"
         found[name] = f"{found[name]}, {always}" if name in found else always
     return found

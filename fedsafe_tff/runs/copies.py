@@ -44,22 +44,23 @@ class Kept:
     self._folder, self._made_of = folder, digest((*trainer.weights(state), *keyed))
     self._made_of += made_by.encode()
 
-  def find(self, client: int) -> Weights | None:
-    """The copy of a client; None where none is kept, or one of another state."""
+  def find(self, client: int) -> tuple[Weights, float] | None:
+    """The copy of a client and the seconds that it took; None where none of this state is kept."""
     file = self._file(client)
     try:
       with np.load(io.BytesIO(sums.read(file)), allow_pickle=False) as archive:
         if archive["made_of"].tobytes() != self._made_of:
           return None
-        return tuple(archive[name] for name in sorted(filter(str.isdecimal, archive), key=int))
+        weights = (archive[name] for name in sorted(filter(str.isdecimal, archive), key=int))
+        return tuple(weights), float(archive["seconds"])
     except FileNotFoundError:
       return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, sums.Damaged):
       warnings.warn(f"{file} is damaged: the copy is made again", Notice, stacklevel=2)
       return None
 
-  def add(self, client: int, copy: Sequence[np.ndarray]) -> None:
-    """Keeps the copy of a client.
+  def add(self, client: int, copy: Sequence[np.ndarray], seconds: float = 0.0) -> None:
+    """Keeps the copy of a client, and what it took.
 
     Raises:
       UserError: The folder can't be written to, or the disk is full.
@@ -67,6 +68,7 @@ class Kept:
     make_folder(self._folder, "free space, or give a folder that can be written to")
     arrays = {f"{number:02d}": np.asarray(weight) for number, weight in enumerate(copy)}
     arrays["made_of"] = np.frombuffer(self._made_of, np.uint8)
+    arrays["seconds"] = np.float64(seconds)
     write_arrays(self._file(client), arrays)
 
   def forget(self) -> None:
@@ -83,7 +85,7 @@ def make(
   clients: int,
   kept: Kept,
   after_some: Callable[[str, bool], None],
-) -> list[Weights]:
+) -> tuple[list[Weights], float]:
   """Makes the copies that are left, at most `AT_ONCE` in a call of the runtime.
 
   Args:
@@ -95,19 +97,25 @@ def make(
       raise.
 
   Returns:
-    A copy for each client.
+    A copy for each client, and the seconds that all took, those before a stop too.
   """
-  copies = {client: kept.find(client) for client in range(clients)}
-  left = [client for client, copy in copies.items() if copy is None]
+  found = {client: kept.find(client) for client in range(clients)}
+  copies = {client: one[0] for client, one in found.items() if one is not None}
+  spent = sum(one[1] for one in found.values() if one is not None)
+  left = [client for client, one in found.items() if one is None]
   before, started = clients - len(left), time.monotonic()
   for first in range(0, len(left), AT_ONCE):
     these = left[first : first + AT_ONCE]
-    for client, copy in zip(these, trainer.copies(state, these), strict=True):
+    begun = time.monotonic()
+    made = trainer.copies(state, these)
+    took = time.monotonic() - begun
+    spent += took
+    for client, copy in zip(these, made, strict=True):
       copies[client] = copy
-      kept.add(client, copy)
+      kept.add(client, copy, took / len(these))
     done = first + len(these)
     seconds = (time.monotonic() - started) / done * (len(left) - done)
     after_some(
       f"copy {before + done}/{clients} healed  left {duration(seconds)}", done == len(left)
     )
-  return [copies[client] for client in range(clients)]
+  return [copies[client] for client in range(clients)], spent

@@ -187,7 +187,8 @@ def _train(
         if stop.requested and not over:
           raise _stopped(path, stop)
 
-      copies = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+      copies, seconds = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
+      run_dir_lib.write_manifest(path, copies_seconds=round(seconds, 1))
     else:
       copies = trainer.copies(state)
     models = loop.earlier_models(trainer, state, path, config)

@@ -15,7 +15,7 @@ from fedsafe_tff.attackers.copies import (
   RoundHistory,
 )
 from fedsafe_tff.attackers.holding import digest, mean
-from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Surrogate
+from fedsafe_tff.attackers.makers import Imitation, LocalUpdate, Redrawn, Surrogate
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attackers.worst import Worst
 from fedsafe_tff.attacks.ensemble import GaussianRedraw
@@ -49,6 +49,9 @@ def test_own_copy():
 
 def test_averaging_is_the_mean_of_the_copies_that_one_client_received():
   assert values(held(Averaging([*EARLIER, COPIES]))) == pytest.approx([(1 + 11 + 2) / 3])
+  assert values(held(Averaging([*EARLIER, COPIES], 2))) == pytest.approx([(11 + 2) / 2])
+  redrawn = Redrawn(COPIES, lambda client, round_: number(10 * round_ + client), count=3)
+  assert values(held(redrawn)) == pytest.approx([(2 + 11 + 21) / 3])
 
 
 def test_round_history_goes_through_all_that_was_kept():
@@ -152,6 +155,8 @@ def test_weights_are_told_apart_bit_for_bit():
     (lambda: NoiseEnsemble(0.1, draws=0), "draws is 0"),
     (lambda: Averaging([]).check(3), "averaging attacker needs what was seen in one round"),
     (lambda: Averaging(EARLIER).check(2), "knows 3 copies of round 0, but there are 2 clients"),
+    (lambda: Averaging(EARLIER, 3).check(3), "those of 2 are kept, so write averaging:2 or less"),
+    (lambda: Redrawn(COPIES, None, count=0), "count is 0"),
     (lambda: RoundHistory().check(3), "round_history attacker needs"),
     (lambda: BlackBox("gradients"), "answers with scores or labels, not 'gradients'"),
     (lambda: Imitation(None, count=0), "count is 0"),

@@ -81,6 +81,10 @@ def test_what_is_no_attack(text, message):
 def test_what_can_not_be_chosen():
   with pytest.raises(UserError, match="attacker 'insider' is unknown: choose of own_copy, "):
     chosen(["insider"], ["pgd"])
+  with pytest.raises(UserError, match="'colluding': write colluding_mean or colluding_ensemble"):
+    chosen(["colluding"], ["pgd"])
+  with pytest.raises(UserError, match="'worst': all that are named are taken together"):
+    chosen(["worst"], ["pgd"])
   with pytest.raises(UserError, match="black_box_labels has no attack of its own: name one"):
     chosen(["black_box_labels"], [])
   with pytest.raises(UserError, match="sizes of two norms are no one scale"):

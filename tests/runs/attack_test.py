@@ -145,13 +145,14 @@ def test_euclidean_sizes_of_their_own_are_not_asked_for_masking(run, few_steps):
 def test_a_number_after_an_attackers_name(run, few_steps, monkeypatch):
   monkeypatch.setattr(attackers.Attackers, "masking", lambda *args: {})
   words = [str(run), "--attack_eps=0.1", "--attack=pgd:steps=2", "--attack_images=2"]
-  assert attack.attack([*words, "--attackers=colluding_mean:3,noise_ensemble:2,own_copy"]) == 0
+  assert attack.attack([*words, "--attackers=colluding_mean:3,averaging:2,own_copy"]) == 0
   (found,) = [
     found for f in (run / "attacks").glob("chosen-*/evaluation.json")
     if "colluding_mean:3" in (found := tiny.read_json(f))["results"][0]["attacker"]
   ]  # fmt: skip
   rows = {row["attacker"]: row for row in found["results"]}
-  assert set(rows) == {"colluding_mean:3", "noise_ensemble:2", "own_copy", "worst"}
+  assert set(rows) == {"colluding_mean:3", "averaging:2", "own_copy", "worst"}
+  assert found["notes"]["averaging:2"].startswith("the mean of 2 copies of the last global model")
   assert rows["colluding_mean:3"]["asr_avg"] is None  # nobody is outside
   assert "colluding_mean:3 clients who attack the mean" in (run / "report.html").read_text()
   with pytest.raises(UserError, match="4 colluders are more than the 3 clients"):

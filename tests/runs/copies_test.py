@@ -43,7 +43,7 @@ def make(folder, state=None, stop_after=None):
   kept = copies.Kept(folder / "copies.partial", trainer, state)
   made = None
   try:
-    made = copies.make(trainer, state, CLIENTS, kept, after_some)
+    made, _ = copies.make(trainer, state, CLIENTS, kept, after_some)
   except KeyboardInterrupt:
     pass
   return made, trainer.asked, told, kept
@@ -69,6 +69,16 @@ def test_what_was_stopped_goes_on_with_the_rest(tmp_path):
   assert_all(made)
   assert asked == [list(range(8, 16)), [16, 17, 18]]
   assert told == ["copy 16/19 healed", "copy 19/19 healed"]
+
+
+def test_seconds_are_those_before_a_stop_too(tmp_path):
+  folder, trainer = tmp_path / "copies.partial", Trainer()
+  for client in (0, 5):
+    copies.Kept(folder, trainer, state_of()).add(client, (np.zeros([2], np.float32),), 40.0)
+  kept = copies.Kept(folder, trainer, state_of())
+  made, seconds = copies.make(trainer, state_of(), CLIENTS, kept, lambda text, over: None)
+  assert 80.0 < seconds < 90.0 and len(made) == CLIENTS
+  assert trainer.asked[0] == [1, 2, 3, 4, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("changed", [{"model": 2.0}, {"key": 8}, {"round_number": 4}])

@@ -20,7 +20,7 @@ _DIGITS = 8  # of commits and of hashes of data
 _MIXED = "so that differences may be due to that"
 _TOLD = (
   "dataset", "task", "algorithm", "defense", "seed", "threads",
-  "run_dir", "cache_dir", "data_dir", "keep_checkpoints", "checkpoint_every",
+  "run_dir", "cache_dir", "keep_checkpoints", "checkpoint_every",
   "gpu_memory_limit", "ray_address",
 )  # fmt: skip
 
@@ -56,14 +56,15 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       for key in attacks
       for what in ("ASR", "robust accuracy")
     ),
-    "seconds, last session", "threads", "commit", "data", "keys, splits, definitions",
+    "seconds of training", "threads", "commit", "data", "keys, splits, definitions",
   ]  # fmt: skip
   rows = []
-  for run in runs:
+  names = run_folder.names(runs)
+  for run, name in zip(runs, names):
     found = _attacks(run)
     rows.append(
       [
-        plain(run.title()),
+        plain(name),
         *(plain(option(run, name)) for name in options),
         str(run.config.get("seed", "-")),
         _clean(run),
@@ -73,17 +74,18 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
           for key in attacks
           for name in ("asr", "attack_accuracy")
         ),
-        _number(run.manifest.get("seconds_of_last_session"), ".0f"),
+        _number(run.training_seconds(), ".0f"),
         str(run.manifest.get("threads", "-")),
         plain(str(run.manifest.get("git_commit") or "-")[:_DIGITS]),
         plain(str(run.manifest.get("data_hash") or "-")[:_DIGITS]),
         plain(", ".join(map(str, _versions(run).values()))),
       ]
     )
-  once = {run.path.resolve(): run for run in runs}.values()  # one may be named twice
+  # One may be given twice.
+  once = {run.path.resolve(): (run, name) for run, name in zip(runs, names)}.values()
   notes = [
-    f"{sign} {plain(run.path.name)}: {plain(line)}\n"
-    for run in once
+    f"{sign} {plain(name)}: {plain(line)}\n"
+    for run, name in once
     for sign, lines in (("†", collapsed(run.evaluation)), ("‡", masked(run.evaluation)))
     for line in lines
   ]
@@ -91,7 +93,7 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
     notes.append(f"**Not drawn alike**, {_MIXED}: {mixed}.\n")
   older = [
     plain(str(run.path))
-    for run in once
+    for run, _ in once
     if _versions(run)["definitions"] not in ("-", definitions.VERSION)
   ]
   if older:
@@ -100,7 +102,6 @@ def comparison(runs: Sequence[RunFolder], *, mixed_versions: bool = False) -> st
       "images: it is the global model's where all clients hold that, and left out otherwise: "
       f"{', '.join(older)}.\n"
     )
-  names = run_folder.names(runs)
   same = same_images.table(runs, names)
   return "\n".join([markdown(headings, rows), *notes, *([same] if same else [])])
 
@@ -140,6 +141,8 @@ def _attack_title(attacker: str, attack: str, eps: float) -> str:
 def differing(runs: Sequence[RunFolder]) -> list[str]:
   """Names of the settings in which the runs differ, less those that titles tell anyway."""
   names = [name for name in Config().as_dict() if name not in _TOLD]
+  if len({run.manifest.get("data_hash") for run in runs}) == 1:
+    names.remove("data_dir")  # the same images, wherever they lie
   return [name for name in names if len({option(run, name) for run in runs}) > 1]
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from fedsafe_tff.runs.report import style
+from fedsafe_tff.runs.report.progress import duration
 
 _MARKS = "os^Dv"
 _SMALLEST, _LARGEST = 40.0, 400.0  # areas of marks, in square points
@@ -19,7 +20,7 @@ class Point:
     name: In the legend.
     clean: Clean accuracy of what the clients use, in [0, 1].
     robust: Accuracy of it under the worst attack, on the adversary's own copy.
-    seconds: What the run took; None where nobody measured.
+    seconds: What training and the clients' copies took; None where nobody measured.
   """
 
   name: str
@@ -41,7 +42,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def draw(panels: Sequence[tuple[float, Sequence[Point]]], path: pathlib.Path) -> pathlib.Path:
-  """A panel per size of the perturbation, the front as a line.
+  """A panel per size of the perturbation, the front as a line; a hollow mark is of unknown time.
 
   Args:
     panels: Sizes in pixels of [0, 1], with their points; a name has one colour in all of them.
@@ -58,12 +59,20 @@ def draw(panels: Sequence[tuple[float, Sequence[Point]]], path: pathlib.Path) ->
     for point in points:
       look = _look(names.index(point.name))
       area = _area(point.seconds, longest)
-      axis.scatter(point.clean, point.robust, s=area, alpha=0.85, zorder=2, **look)
+      if longest and area is None:  # the smallest would say that it was quick
+        look["facecolors"] = "none"
+        look["edgecolors"] = look.pop("color")
+      axis.scatter(
+        point.clean, point.robust, s=area or _SMALLEST, alpha=0.85, zorder=2, **look
+      )
     axis.set_title(f"eps {eps:g}", fontsize=10)
     axis.set_xlabel("clean accuracy")
   axes[0].set_ylabel("accuracy under the worst attack\n(adversary's own copy)")
   for index, name in enumerate(names):
     axes[0].scatter([], [], s=_SMALLEST, label=style.plain(name), **_look(index))
+  for seconds in (longest / 4, longest) if longest else ():
+    label, area = f"{duration(seconds)} of training", _area(seconds, longest)
+    axes[0].scatter([], [], s=area, color="#bbbbbb", label=label)
   handles, labels = axes[0].get_legend_handles_labels()
   figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=3)
   return style.save(figure, path)
@@ -75,7 +84,7 @@ def _look(index: int) -> dict[str, str]:
   return {"color": style.COLORS[index % colors], "marker": _MARKS[index // colors % len(_MARKS)]}
 
 
-def _area(seconds: float | None, longest: float) -> float:
+def _area(seconds: float | None, longest: float) -> float | None:
   if not seconds or not math.isfinite(seconds) or not longest:
-    return _SMALLEST
+    return None
   return _SMALLEST + (_LARGEST - _SMALLEST) * seconds / longest

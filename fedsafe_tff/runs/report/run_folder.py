@@ -13,6 +13,8 @@ from fedsafe_tff.data.formats import npy
 from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.report import stored_facts
+from fedsafe_tff.training import own
+from fedsafe_tff.training.registry import defense_of
 
 Row = dict[str, Any]
 _GROWING = ("metrics.csv", "clients.csv", "adaptation.csv")
@@ -107,6 +109,14 @@ class RunFolder:
     data = f"{self.config.get('dataset', '?')} {self.config.get('task', '')}".strip()
     return f"{data}, {method}"
 
+  def training_seconds(self) -> float | None:
+    """What its rounds and the copies of its clients took; None where that is not known."""
+    rounds = self.column("seconds")[1]
+    copies = self.manifest.get("copies_seconds")
+    if copies is None and _heals(str(self.config.get("defense", "none"))):
+      return None  # from before it was measured
+    return float(rounds.sum()) + (copies or 0.0) if len(rounds) else None
+
   def column(self, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Rounds and values of a metric, without empty cells."""
     pairs = [(r["round"], r[name]) for r in self.metrics if isinstance(r.get(name), float)]
@@ -139,12 +149,20 @@ class RunFolder:
 
 
 def names(runs: Sequence[RunFolder]) -> list[str]:
-  """Names of runs that differ: their titles, with the folder where two are alike."""
-  titles = [run.title() for run in runs]
-  return [
-    title if titles.count(title) == 1 else f"{title} ({run.path.name})"
-    for title, run in zip(titles, runs)
-  ]
+  """Names of runs that differ: their titles, with the folder, or its path, where two are alike."""
+  made = [run.title() for run in runs]
+  for place in (lambda path: path.name, str):
+    alike = [made.count(name) > 1 for name in made]
+    made = [
+      f"{run.title()} ({place(run.path)})" if is_alike else name
+      for name, is_alike, run in zip(made, alike, runs)
+    ]
+  return made
+
+
+def _heals(defense: str) -> bool:
+  # A user's file may be gone; it makes its copies as it likes, and their seconds are told if known.
+  return not own.is_own(defense) and defense_of(defense).adapts_copies
 
 
 class _Reader:

@@ -105,7 +105,7 @@ def _headings(sizes: Sequence[float]) -> list[str]:
     "defence", "clean accuracy, global / copies",
     *(f"{what}, eps {eps:g}" for eps in sizes for what in ("robust accuracy self / avg",
                                                           "ASR self / avg")),
-    "strongest self / avg", "seconds, last session",
+    "strongest self / avg", "seconds of training",
   ]  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _row(entry: Entry, sizes: Sequence[float]) -> list[str]:
       cells.append(pair(row.get(f"{name}_self"), row.get(f"{name}_avg")))
   names = [strongest.strongest(_by_attackers(entry), sizes[-1], s) for s in ("self", "avg")]
   cells.append(" / ".join(dict.fromkeys(names)))
-  seconds = entry.run.manifest.get("seconds_of_last_session")
+  seconds = entry.run.training_seconds()
   return [*cells, "-" if seconds is None else f"{seconds:.0f}"]
 
 
@@ -167,7 +167,7 @@ def _pareto(entries: Sequence[Entry], sizes: Sequence[float]) -> str:
       # Both on the attacked images, where that is known.
       clean, robust = row.get("clean_accuracy", copies), row.get("attack_accuracy_self")
       if clean is not None and robust is not None:
-        seconds = entry.run.manifest.get("seconds_of_last_session")
+        seconds = entry.run.training_seconds()
         points.append(pareto.Point(entry.name, clean, robust, seconds))
     panels.append((eps, points))
   with tempfile.TemporaryDirectory() as folder:

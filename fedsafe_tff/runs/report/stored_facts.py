@@ -86,6 +86,7 @@ SHAPES = {
     "command": Maybe([TEXT]),
     "privacy": Maybe([TEXT]),
     "seconds_of_last_session": Maybe(NUMBER),
+    "copies_seconds": Maybe(NUMBER),
     "git_commit": Maybe(TEXT),
     "data_hash": Maybe(TEXT),
     "identity": Maybe(TEXT),

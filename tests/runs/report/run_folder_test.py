@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.runs.report.run_folder import RunFolder, names
 from tests.runs.report import synthetic
 
 
@@ -100,3 +100,27 @@ def test_matrices_of_many_clients_take_no_array_per_row(tmp_path):
   assert len(made) == 1
   assert matrix.shape == (count, count)  # clients with a place each, also where they are a sample
   np.testing.assert_array_equal(matrix, np.arange(count)[:, None] / count + np.zeros(count))
+
+
+def test_training_took_its_rounds_and_the_healing_of_its_copies(tmp_path):
+  synthetic.finished(tmp_path)
+  assert RunFolder.read(tmp_path).training_seconds() == 59.5
+  synthetic.write_json(tmp_path / "manifest.json", copies_seconds=40.0)
+  assert RunFolder.read(tmp_path).training_seconds() == 99.5
+  healed = synthetic.interrupted(tmp_path / "healed")
+  synthetic.write_json(healed / "config.json", defense="combined")
+  synthetic.write_metrics(healed)
+  assert RunFolder.read(healed).training_seconds() is None  # from before it was measured
+
+
+def test_runs_with_one_title_are_told_apart_by_folder_and_by_path(tmp_path):
+  other = {"dataset": "brain_tumor"}
+  runs = [
+    RunFolder.read(synthetic.interrupted(tmp_path / name, **settings))
+    for name, settings in (("a/run", {}), ("b/run", {}), ("c", {}), ("d", other))
+  ]
+  title = "phantom, distributed_noise"
+  assert names(runs) == [
+    f"{title} ({tmp_path / 'a/run'})", f"{title} ({tmp_path / 'b/run'})", f"{title} (c)",
+    runs[3].title(),
+  ]  # fmt: skip
