@@ -16,6 +16,7 @@ from fedsafe_tff import lazy
 # What an attacker gets to see of a model, each with what follows it.
 ACCESS = ("gradients", "scores", "labels")
 _GIVEN = ("models", "x", "y", "eps", "key", "targeted")  # by `craft`, not by options
+SHARES = ("probability", "smallest", "share")  # options in (0, 1]
 _FIELDS = ("steps", "step_size", "random_start", "restarts", "norm", "loss", "keep")
 
 

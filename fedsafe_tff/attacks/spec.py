@@ -61,6 +61,9 @@ class AttackSpec:
   def __post_init__(self):
     options = self.options.items() if isinstance(self.options, Mapping) else self.options
     object.__setattr__(self, "options", tuple(sorted((str(n), v) for n, v in options)))
+    for option, value in self.options:
+      if not _is_hashable(value):
+        raise UserError(f"the attack's {option} is {value!r}: give a number, text or a tuple")
     if self.name not in ATTACKS and not (self.from_art and self.name != ART):
       raise UserError(
         f"attack {self.name!r} is unknown: choose {_listed(ATTACKS)}, or {ART}NAME for an attack "
@@ -159,6 +162,15 @@ class AttackSpec:
     if not self.loss:
       values.pop("loss", None)
     return values | {"targeted": bool(self.target)} | dict(self.options)
+
+
+def _is_hashable(value: Any) -> bool:
+  # A tuple of lists has a hash method, and no hash.
+  try:
+    hash(value)
+  except TypeError:
+    return False
+  return True
 
 
 def _listed(names) -> str:

@@ -18,7 +18,7 @@ python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.tra
 --clients_use  received: the copies as they came; trained: after a round of local training
 --attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
 --attack_images  how many images; under strong 100 by default
---data_dir, --cache_dir  where a run's images and cache lie now
+--data_dir, --cache_dir, --init_from, --metadata  where what a run was made of lies now
 --out          folder of the results of a file; by default attacks/NAME
 
 The results of a run go into its folder, below attacks/, and into its report. Ctrl-C stops; the same
@@ -36,7 +36,8 @@ _OWN = {
   "suite": "strong", "clients_use": "received", "attack_eps": "0.012,0.03", "attack_images": "0",
   "out": "", "attackers": None,
 }  # fmt: skip
-_MOVED = ("data_dir", "cache_dir")
+# Where what a run was made of lies now.
+MOVED = ("data_dir", "cache_dir", "init_from", "metadata")
 
 
 def attack(arguments: Sequence[str]) -> int:
@@ -80,7 +81,7 @@ def _run(
   moved = {}
   for argument in rest:
     name, equals, value = argument.lstrip("-").partition("=")
-    if name not in _MOVED or not equals:
+    if name not in MOVED or not equals:
       raise UserError(f"{argument!r} is not for a run folder, whose settings are known: see --help")
     moved[name] = value
   if own["out"]:

@@ -7,7 +7,7 @@ python -m experiments.audit RUN_DIR [RUN_DIR ...] [--canaries=200] [--steps=400]
 --steps        at most so many of a client's local steps are watched
 --shadows      shadow models of LiRA (Carlini et al. 2022), such as 16: each is a whole training;
                0, the default, goes without. A session that is stopped goes on where it was.
---data_dir, --cache_dir  where the run's images and cache lie now
+--data_dir, --cache_dir, --init_from, --metadata  where what the run was made of lies now
 
 Tables are printed and kept in RUN_DIR/audit, with the picture of what was recovered. Canaries are
 put into a client's images; for a run of --privacy=dp_sgd what they show stands beside the stated
@@ -20,10 +20,10 @@ audit of the same effort that lies in a folder is not made again.
 from collections.abc import Sequence
 
 from fedsafe_tff.commands import main
+from fedsafe_tff.commands.attack import MOVED
 from fedsafe_tff.errors import UserError
 
 _NUMBERS = {"canaries": 200, "steps": 400, "shadows": 16}  # with an example
-_MOVED = ("data_dir", "cache_dir")
 
 
 def audit(arguments: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def audit(arguments: Sequence[str]) -> int:
     name, equals, value = argument.lstrip("-").partition("=")
     if name in _NUMBERS and value.isdecimal() and (int(value) > 0 or name == "shadows"):
       numbers[name] = int(value)
-    elif name in _MOVED and equals:
+    elif name in MOVED and equals:
       moved[name] = value
     elif name in _NUMBERS:
       raise UserError(f"{argument}: give a number above 0, --{name}={_NUMBERS[name]}")

@@ -7,7 +7,7 @@ python -m experiments.certify RUN_DIR [--sigma=0.02,0.05,0.1] [--images=100] [--
 --client  whose copy; without it the global model
 --n0, --n, --alpha  draws that choose an image's class (100) and that bound its chance (1000), and
           the chance of a wrong certificate per image (0.001)
---data_dir, --cache_dir  where the run's images and cache lie now
+--data_dir, --cache_dir, --init_from, --metadata  where what the run was made of lies now
 
 What is certified is the vote of the model over noised copies of an image, not the model alone, and
 against changes of a Euclidean length. Results go into RUN_DIR/certificates and into the report.
@@ -19,12 +19,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedsafe_tff.commands import main
-from fedsafe_tff.commands.attack import count_of
+from fedsafe_tff.commands.attack import MOVED, count_of
 from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.errors import UserError
 
 _COUNTS = ("images", "n0", "n", "client")
-_MOVED = ("data_dir", "cache_dir")
 
 
 def certify(arguments: Sequence[str]) -> int:
@@ -47,7 +46,7 @@ def certify(arguments: Sequence[str]) -> int:
       settings["sigmas"] = tuple(dict.fromkeys(_number(one, name) for one in value.split(",")))
     elif name == "alpha" and equals:
       settings[name] = _number(value, name)
-    elif name in _MOVED and equals:
+    elif name in MOVED and equals:
       moved[name] = value
     else:
       raise UserError(f"{argument!r} is unknown here, or has no value: see --help")

@@ -6,7 +6,7 @@ python -m experiments.curves RUN_DIR RUN_DIR ... --out=FOLDER
 --attack_eps    sizes in pixels of [0, 1]
 --attack_images how many evaluation images are attacked
 --out           where what is of several runs goes
---data_dir, --cache_dir  where the run's images and cache lie now
+--data_dir, --cache_dir, --init_from, --metadata  where what the run was made of lies now
 
 Copies are the run's global model with plain noise, as the paper's server draws them. The points go
 into RUN_DIR/curves: curves.csv and curves.png. Ctrl-C stops; the same command goes on point by
@@ -18,10 +18,8 @@ import pathlib
 from collections.abc import Sequence
 
 from fedsafe_tff.commands import main
-from fedsafe_tff.commands.attack import check, count_of, sizes_of
+from fedsafe_tff.commands.attack import MOVED, check, count_of, sizes_of
 from fedsafe_tff.errors import UserError
-
-_MOVED = ("data_dir", "cache_dir")
 
 
 def curves(arguments: Sequence[str]) -> int:
@@ -42,7 +40,7 @@ def curves(arguments: Sequence[str]) -> int:
       settings["eps"] = tuple(dict.fromkeys(sizes_of(value)))
     elif name == "attack_images" and equals:
       settings["images"] = count_of(value)
-    elif name in _MOVED and equals:
+    elif name in MOVED and equals:
       moved[name] = value
     elif name == "out" and value:
       out = value

@@ -13,7 +13,7 @@ from typing import Any
 
 from fedsafe_tff.attackers.registry import ATTACKERS
 from fedsafe_tff.attacks import art_adapter
-from fedsafe_tff.attacks.registry import ATTACKS
+from fedsafe_tff.attacks.registry import ATTACKS, SHARES
 from fedsafe_tff.attacks.spec import ART, AttackSpec
 from fedsafe_tff.data.limits import MOST
 from fedsafe_tff.errors import UserError
@@ -177,6 +177,8 @@ def _option(name: str, field: str, value: str, text: str) -> Any:
   if number < 0 or (isinstance(default, int) and (number != int(number) or number < 1)):
     kind = "a whole number from 1" if isinstance(default, int) else "a number from 0"
     raise UserError(f"attack {text!r}: {field} is {kind}, not {value}")
+  if field in SHARES and not 0 < number <= 1:
+    raise UserError(f"attack {text!r}: {field} is a number above 0, 1 at most, not {value}")
   return int(number) if isinstance(default, int) else number
 
 
@@ -235,5 +237,5 @@ def _literal(value: str) -> Any:
   """An option: a number, true or false, or text."""
   try:
     return ast.literal_eval({"true": "True", "false": "False"}.get(value.lower(), value))
-  except (ValueError, SyntaxError):
+  except (ValueError, SyntaxError, TypeError):
     return value

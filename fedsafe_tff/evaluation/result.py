@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.evaluation.statistics import wilson_ends
@@ -187,7 +188,8 @@ def sampled_interval(
     return None
   without = (total - parts) / left
   variance = (count - 1) / count * ((without - without.mean()) ** 2).sum()
-  half = 1.96 * np.sqrt(variance * max(0.0, 1 - count / of_clients))
+  left_out = max(0.0, 1 - count / of_clients)
+  half = scipy.stats.t.ppf(0.975, count - 1) * np.sqrt(variance * left_out)
   mean = total / number
   return max(0.0, float(mean - half)), min(1.0, float(mean + half))
 

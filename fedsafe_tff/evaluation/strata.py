@@ -84,10 +84,15 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
   labels = np.asarray(strata.labels)[members]
   clean = result.clean_predicted[:, members]
   attacked = result.predicted[:, :, members]
+  # Of several attacks the label that flips is kept, though another one leaves the image wrong as it
+  # was: who asks what stays right goes by that.
+  put_wrong = np.where((attacked == labels) & ~result.right[:, :, members], clean[None], attacked)
   if unit == "patient":
     told = [strata.patients[i] or f"image {i}" for i in members]
     names, number = np.unique(told, return_inverse=True)
-    labels, clean, attacked = (majority(v, number, len(names)) for v in (labels, clean, attacked))
+    labels, clean, attacked, put_wrong = (
+      majority(v, number, len(names)) for v in (labels, clean, attacked, put_wrong)
+    )
   count = labels.shape[-1]
   row = {
     "attack": result.label or result.spec.name,
@@ -99,7 +104,7 @@ def _row(strata: Strata, result: AttackResult, name: str, members: np.ndarray, u
   }
   flips = (attacked != clean[None]).mean(-1)
   # Of several attacks it is right where none of them puts it wrong, whatever label is kept.
-  right_ones = result.right[:, :, members] if unit == "image" else attacked == labels
+  right_ones = result.right[:, :, members] if unit == "image" else put_wrong == labels
   hits = (right_ones & (labels != NO_ANSWER)).mean(-1)
   right = ((clean == labels) & (labels != NO_ANSWER)).mean(-1)
   measures = {"accuracy": float(right.mean())}

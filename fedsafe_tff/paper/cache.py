@@ -3,6 +3,7 @@
   trainings/TASK-seedN-HASH-INPUTS/    a run folder: config, manifest, metrics, checkpoints
     adapted/HASH.npz, HASH.json        the global model after one way of adapting it
     evaluations/HASH.json              one attack, or one suite, at one size on the clients' copies
+    surrogates/                        models that attackers trained on their own images alone
     trials/HASH/                       what the attacks of suites did, image by image
     examples/HASH.npz, HASH.json       Figure 1's images
 
@@ -65,7 +66,9 @@ class Cache:
 
   def candidates(self, config: Config) -> list[pathlib.Path]:
     """Trainings with the settings of `config`, on whatever images and with whatever model."""
-    return sorted((self.folder / "trainings").glob(f"{identity.training_name(config)}-*"))
+    found = sorted((self.folder / "trainings").glob(f"{identity.training_name(config)}-*"))
+    manifests = [read_json(folder / "manifest.json") for folder in found]
+    return [f for f, manifest in zip(found, manifests) if _begins_alike(config, manifest)]
 
   def old_training(self, config: Config) -> pathlib.Path:
     """Its folder before the identity of images and model was a part of the name."""
@@ -128,7 +131,7 @@ class Cache:
     """Whether something stored is of the images and the model that are there."""
     if stored.get("identity") is None:
       return self.only_read  # told by `known.notes`
-    return self.known(config) in (None, stored["identity"])
+    return self.known(config) in (None, stored["identity"]) and _begins_alike(config, stored)
 
   def _is_hit(self, config: Config, stage: Config, stored: dict[str, Any]) -> bool:
     """Whether something stored is by this version's defaults, of the same images and model."""
@@ -225,6 +228,12 @@ class Cache:
 def evaluation_images(manifest: dict[str, Any]) -> int | None:
   """How many there are, by the manifest of a training; None where an old one doesn't tell."""
   return manifest.get("data", {}).get("parts", {}).get("evaluation")
+
+
+def _begins_alike(config: Config, stored: dict[str, Any]) -> bool:
+  """Whether something stored began from weights that were given, or did not, as is asked for."""
+  # Which weights they were is a part of the identity, where that is known.
+  return not stored or bool(stored.get("init_hash")) == bool(config.init_from)
 
 
 def _is_whole(file: pathlib.Path) -> bool:

@@ -112,13 +112,13 @@ def make_cell(
   with_dp = request.dp if dp is None else dp
   if not with_dp:
     values |= _WITHOUT_DP
-  elif task.config.clip_norm == 0 or not task.config.noised_uploads:
-    raise UserError(
-      "cells with DP need --clip_norm above 0 and --uplink_sigma or --uplink_epsilon above 0"
-    )
   settings = {"defense": request.defenses[method]} if method in request.defenses else {}
   values |= (settings or METHODS[method][1]) | (changes or {})
+  if with_dp and not (values.get("clip_norm") or task.config.clip_norm):
+    raise UserError("cells with DP need --clip_norm above 0")
   config = dataclasses.replace(task.config, **values)
+  if with_dp and not config.noised_uploads:
+    raise UserError("cells with DP need --uplink_sigma or --uplink_epsilon above 0")
   if config.adaptation_every and config.adapts:
     raise UserError(
       "--adaptation_every: tables and figures adapt once, after the last round, so that methods "

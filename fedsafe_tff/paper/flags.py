@@ -76,8 +76,9 @@ def parse(arguments: Sequence[str], doc: str, name: str) -> Request:
       f"--attacks={attack}: a table or figure has one attack: choose {lazy.listed(ATTACKS)}"
     )
   methods = _words(own["methods"], "methods") if own["methods"] else []
-  named = {users_code.short_name(word): word for word in methods if set(word) & {":", "+"}}
-  if len(named) < sum(word in named.values() for word in methods):
+  users = dict.fromkeys(word for word in methods if set(word) & {":", "+"})
+  named = {users_code.short_name(word): word for word in users}
+  if len(named) < len(users):
     raise UserError(f"--methods={own['methods']}: two defences of one name: rename a file")
   config_names = {f.name for group in GROUPS for f in dataclasses.fields(group)}
   tasks = tuple(_task(word, own, ordered, groups) for word in _words(own["tasks"], "tasks"))

@@ -118,6 +118,8 @@ def _settings(cells: Sequence[Cell]) -> str:
     found = identity.training_config(cell.config).identity()
     hidden = ("seed", "defense", *_DEFENSE)
     told = [f"--{name}={_flag(value)}" for name, value in found.items() if name not in hidden]
+    if cell.config.init_from:  # where the file lay tells nobody what was in it
+      told.append(f"--init_from={pathlib.Path(cell.config.init_from).name}")
     training.setdefault(cell.task, f"- {cell.task}, first training: `{' '.join(told)}`\n")
     values, idle = cell.config.as_dict(), cell.config.inapplicable()
     shown = [f"--{n}={_flag(values[n])}" for n in (*_DEFENSE, *_ATTACK) if n not in idle]

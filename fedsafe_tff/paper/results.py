@@ -11,6 +11,8 @@ from fedsafe_tff.paper import statistics
 from fedsafe_tff.paper.statistics import Comparison, Estimate
 
 Row = Mapping[str, Any]
+# Both over all evaluation images: those attacked may hold another share of the largest class.
+_OF_A_MODEL = ("clean_accuracy_all", "majority_class")
 _RATES = ("asr_self", "asr_avg", "attack_accuracy_self", "attack_accuracy_avg")
 
 ONE_SEED_NOTE = (
@@ -89,15 +91,24 @@ class Results:
 
   def collapsed(self, **where: Any) -> set[int]:
     """The seeds whose models are hardly better than the majority class."""
-    # Both over all evaluation images: those attacked may hold another share of the largest class.
-    clean = self.by_seed("clean_accuracy_all", **where)
-    majority = self.by_seed("majority_class", **where)
-    return {seed for seed, value in clean.items() if has_collapsed(value, majority[seed])}
+    judged = self._judged(where).items()
+    return {
+      seed
+      for seed, rows in judged
+      if has_collapsed(*(mean(row[name] for row in rows) for name in _OF_A_MODEL))
+    }
 
   def unjudged(self, **where: Any) -> set[int]:
     """The seeds whose models nobody knows to be better than the majority class or not."""
-    judged = self.by_seed("clean_accuracy_all", **where)
-    return {row["seed"] for row in self.select(**where)} - judged.keys()
+    return {row["seed"] for row in self.select(**where)} - self._judged(where).keys()
+
+  def _judged(self, where: dict[str, Any]) -> dict[int, list[Row]]:
+    """By seed the rows that tell how good its model is: at whatever sizes it was attacked."""
+    found: dict[int, list[Row]] = {}
+    for row in self.select(**where):
+      if None not in (row.get(name) for name in _OF_A_MODEL):
+        found.setdefault(row["seed"], []).append(row)
+    return found
 
   def one_seed_note(self) -> str:
     """What brackets are, for a table that has cells of one seed."""

@@ -1,13 +1,15 @@
 """Table 1: distributed noise against adversarial training, and two rows that the paper lacks."""
 
 import pathlib
+from typing import Any
 
 from fedsafe_tff.paper import paper, robustness_claims, versus
-from fedsafe_tff.paper.cells import Cell, make_cell, methods_of
+from fedsafe_tff.paper.cells import Cell, make_cell, method_name, methods_of
 from fedsafe_tff.paper.claim import DEFENDED, Claim
 from fedsafe_tff.paper.report import Report, Section, overview, readings, write_tables
 from fedsafe_tff.paper.request import Request
-from fedsafe_tff.paper.results import Results
+from fedsafe_tff.paper.results import Results, mark, table_text
+from fedsafe_tff.runs.report import render
 
 TITLE = "Table 1: ASR (self/avg), adversarial training against distributed noise"
 LOCAL = "local_adversarial_training"
@@ -52,10 +54,44 @@ def report(request: Request, results: Results, folder: pathlib.Path) -> Report:
   )
   sections = (
     Section("Beside the paper", f"{kinds}{legend}\n\n{text}\n{versus.agreement(entries)}\n"),
+    *_other_defences(results),
     readings(claims, results),
     overview(results, folder),
   )
   return Report(sections, claims(results))
+
+
+def _other_defences(results: Results) -> list[Section]:
+  """Defences that the paper's table lacks, beside its values; none where none was made."""
+  methods = [m for m in results.distinct("method") if m not in (*DEFENDED, "none", "noise_only")]
+  rows = []
+  for task in results.distinct("task"):
+    for eps in results.distinct("eps", task=task):
+      theirs = paper.TABLE1.get(task, {}).get(eps)
+      for metric, name in versus.METRIC_NAMES.items() if theirs and methods else ():
+        values = [pair.of(metric) for pair in theirs]
+        where = {"task": task, "eps": eps, "metric": metric}
+        cells = [_cell(results, values, method=method, **where) for method in methods]
+        rows.append([task, f"{eps:g}", name, *(f"{value:.2f}" for value in values), *cells])
+  if not rows:
+    return []
+  headings = ["task", "eps", "ASR", "adv. training, paper", "distr. noise, paper"]
+  text = render.markdown([*headings, *map(method_name, methods)], rows)
+  legend = (
+    "Defences that the paper's table does not have, under this page's evaluation. +: the mean is "
+    "below both of the paper's values; (+): below that of adversarial training alone."
+  )
+  return [Section("Other defences beside the paper's values", f"{legend}\n\n{text}")]
+
+
+def _cell(results: Results, paper_values: list[float], *, metric: str, **where: Any) -> str:
+  found = results.estimate(metric, **where)
+  if found is None:
+    return "-"
+  below = [found.mean < value for value in paper_values]
+  sign = " +" if all(below) else " (+)" if below[0] else ""
+  marks = mark(len(results.collapsed(**where)), len(results.unjudged(**where)))
+  return table_text(found) + ("" if marks else sign) + marks
 
 
 def claims(results: Results) -> tuple[Claim, ...]:

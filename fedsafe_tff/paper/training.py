@@ -151,7 +151,7 @@ class Training:
       run_dir.write_manifest(self.path, training_seconds=seconds)
     if state is None:
       self.check_stop()
-    _check_finite(trainer.weights(state), "the trained model")
+    loop.check_finite(trainer.weights(state), "the trained model")
     self._state = state
     run_dir.write_manifest(self.path, finished=now())
     again.end(self.path, self.progress)
@@ -180,7 +180,10 @@ class Training:
     if config.noisy_downlink:  # the methods share a training, and most of them have no noise
       state = trainer.with_noise(state)
     if not config.heals_copies:
-      return trainer.weights(state), trainer.copies(state)
+      made = trainer.copies(state)
+      for client, copy in enumerate(made):  # noised, or made in a user's way
+        loop.check_finite(copy, f"the copy of client {client}", "its noise")
+      return trainer.weights(state), made
 
     def after_some(text: str, over: bool) -> None:
       if not over:
@@ -190,7 +193,8 @@ class Training:
     # The way of making them may be a user's own: settings and sources tell which.
     told = [identity.digest(identity.copies_config(config)), self.inputs(config).facts()]
     made_by = json.dumps([*told, versions.current()], sort_keys=True)
-    kept = copies_lib.Kept(self.path / "copies.partial", trainer, state, made_by)
+    made_of = copies_lib.made_of(trainer, state, made_by)
+    kept = copies_lib.Kept(self.path / "copies.partial", made_of)
     copies, spent = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
     self.copies_seconds = round(spent, 2)
     kept.forget()
@@ -247,7 +251,7 @@ class Training:
     weights = trainer.weights(state)
     if not all(np.isfinite(w).all() for w in weights):
       kept.forget()
-    _check_finite(weights, "the adapted model")
+    loop.check_finite(weights, "the adapted model")
     facts = {
       "config": identity.adapted_config(cell.config).as_dict(),
       **inputs,
@@ -261,12 +265,6 @@ class Training:
     kept.forget()
     self.progress.end(f"accuracy {metrics[1]:.3f}")
     return state
-
-
-def _check_finite(weights: Weights, what: str) -> None:
-  # A model of NaN answers every image alike: its attack success rate would be a perfect zero.
-  if not all(np.isfinite(np.asarray(w)).all() for w in weights):
-    raise loop.Diverged(f"{what} has weights that are not numbers: lower its learning rate")
 
 
 def now() -> str:

@@ -37,6 +37,7 @@ class UnderSuite:
     *,
     sigma: float,
     history: Sequence[Weights],
+    surrogates: pathlib.Path,
     log: Callable[[str], None],
   ):
     """Opens the folder of the trials.
@@ -50,13 +51,16 @@ class UnderSuite:
       folder: Where trials are kept.
       sigma: Of the copies' noise; 0 for none.
       history: Global models of earlier rounds.
+      surrogates: Folder where models that attackers trained by themselves are kept.
       log: Is told of each trial, and may raise to stop between two.
     """
     suite = targets.suite_of(config)
     if suite is None:
       raise UserError("the paper's evaluation is no suite")
     self._suite, self._evaluator, self._log = suite, evaluator, log
-    self._who = Attackers(config, prepared, weights, copies, sigma=sigma, history=history)
+    self._who = Attackers(
+      config, prepared, weights, copies, sigma=sigma, history=history, surrogates=surrogates
+    )
     self._kept = evaluate.kept_results(
       folder, config, prepared, copies, sigma=sigma, history=history
     )

@@ -111,8 +111,8 @@ def versus(
     made.append(
       Versus(
         labels=labels,
-        first=compared.first if compared else results.estimate(metric, **where, **first),
-        second=compared.second if compared else results.estimate(metric, **where, **second),
+        first=_shown(compared and compared.first, results, metric, **where, **first),
+        second=_shown(compared and compared.second, results, metric, **where, **second),
         clean=tuple(results.estimate("clean_accuracy", **where, **w) for w in (first, second)),
         comparison=compared,
         paper_first=theirs[0],
@@ -123,6 +123,16 @@ def versus(
     )
   adjusted = statistics.holm([v.comparison.p if v.comparison else None for v in made])
   return [dataclasses.replace(v, p_holm=p) for v, p in zip(made, adjusted)]
+
+
+def _shown(
+  paired: Estimate | None, results: Results, metric: str, **where: Any
+) -> Estimate | None:
+  """What is paired with the other method's; of one seed the same value, with its images."""
+  alone = results.estimate(metric, **where)
+  if paired is None or (alone is not None and alone.count == 1 and alone.mean == paired.mean):
+    return alone
+  return paired
 
 
 def headings(label_names: Sequence[str], first: str, second: str) -> list[str]:
@@ -200,7 +210,9 @@ def agreement(entries: Sequence[Versus]) -> str:
   """In how many cells the directions agree, in words."""
   known = [entry for entry in entries if entry.agrees]
   if not known:
-    return "The paper has no values for these cells."
+    if all(entry.paper_first is None or entry.paper_second is None for entry in entries):
+      return "The paper has no values for these cells."
+    return "Of none of the paper's cells are there values of ours that can be judged."
   strict = [e for e in known if e.paper_direction != "same"]
   both = [e for e in strict if e.agrees == "yes"]
   against = [e for e in strict if e.agrees == "no" and e.our_direction != "same"]

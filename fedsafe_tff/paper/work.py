@@ -12,7 +12,7 @@ from typing import Any
 from fedsafe_tff import versions
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import definitions
-from fedsafe_tff.evaluation.accuracy import Scorer
+from fedsafe_tff.evaluation.accuracy import NotFinite, Scorer
 from fedsafe_tff.evaluation.transfer import Evaluator
 from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.cache import Cache
@@ -69,7 +69,7 @@ def do_group(
         continue
       try:
         _attack(cell, training)
-      except loop.Diverged as error:
+      except (loop.Diverged, NotFinite) as error:
         progress.drop(steps_of([cell], cache))
         failures.append((cell, str(error)))
   return failures
@@ -170,5 +170,6 @@ def _under_suite(
     sigma=training.noise_of(config).downlink_sigma,
     # Under every suite, though few ask for it: trials are kept with what attackers knew.
     history=training.history(cell),
+    surrogates=training.path / "surrogates",
     log=log,
   )

@@ -1,6 +1,8 @@
 """What a client makes in this process with its own images alone: for attackers, and for use."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from fedsafe_tff import keys
+from fedsafe_tff import keys, versions
+from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.data.augment import parse_ops
 from fedsafe_tff.data.shard_reader import read_client
 from fedsafe_tff.runs import defenses
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.kept_models import Kept
 from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.training import feeds, local
 
@@ -20,6 +24,9 @@ Weights = Sequence[tf.Tensor | np.ndarray]
 _SETTINGS = (
   "defense", "rounds", "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay",
   "augment",
+)  # fmt: skip
+_OF_SURROGATES = (
+  "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay", "augment",
 )  # fmt: skip
 _MOST_EPOCHS = 24
 
@@ -42,10 +49,18 @@ def local_update(
   return _trainer(config, prepared, config.local_epochs, 0.5, gradient=gradient, attack_eps=eps)
 
 
-def surrogate(config: Config, prepared: Prepared) -> Callable[[int, tf.Tensor], Weights]:
+def surrogate(
+  config: Config, prepared: Prepared, folder: pathlib.Path | None = None
+) -> Callable[[int, tf.Tensor], Weights]:
   """(client, key) to an undefended model of the client's images alone, from initial weights.
 
-  It trains as often as the run does, for 24 epochs at most.
+  It trains as often as the run does, for 24 epochs at most. That is half of what the suite `strong`
+  takes where all clients hold one model, and depends on no defence.
+
+  Args:
+    config: The run's settings.
+    prepared: Data and model.
+    folder: Where the models are kept for the next attacks; None to train them every time.
   """
   epochs = min(config.rounds * config.local_epochs, _MOST_EPOCHS)
   train = _trainer(config, prepared, epochs, 1.0)
@@ -53,7 +68,22 @@ def surrogate(config: Config, prepared: Prepared) -> Callable[[int, tf.Tensor], 
   def make(client: int, key: tf.Tensor) -> Weights:
     return train(client, prepared.model.init(keys.fold(key, keys.INIT)), key)
 
-  return make
+  if folder is None:
+    return make
+  settings = [epochs, *(getattr(config, name) for name in _OF_SURROGATES)]
+  about = json.dumps([settings, prepared.inputs.data_hash, versions.current()])
+
+  def kept(client: int, key: tf.Tensor) -> Weights:
+    begins = prepared.model.init(keys.fold(key, keys.INIT))
+    store = Kept(folder, digest((*begins, key)) + about.encode())
+    found = store.find(client)
+    if found is not None:
+      return found[0]
+    made = tuple(np.asarray(weight) for weight in train(client, begins, key))
+    store.add(client, made)
+    return made
+
+  return kept
 
 
 def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **settings):

@@ -88,6 +88,7 @@ def attack_run(
       keep=True,
       suite=suite,
       masking=masking,
+      surrogates=path / evaluate.SURROGATES,
     )
   return path / "attacks" / name
 

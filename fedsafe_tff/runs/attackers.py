@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ class Attackers:
     received: Sequence[Sequence[np.ndarray]] | None = None,
     network: FunctionalModel | None = None,
     trains: bool = True,
+    surrogates: pathlib.Path | None = None,
   ):
     """Says who they are; what they train they train when they attack.
 
@@ -76,12 +78,14 @@ class Attackers:
         attacker has kept that too. None where they use what they received.
       network: What an attacker without a copy trains; None for the model.
       trains: Whether clients have images of their own to train on.
+      surrogates: Folder where what an attacker without a copy trained is kept; None for none.
     """
     self._config, self._prepared = config, prepared
     self._weights, self._copies, self._sigma = weights, copies, sigma
     self._key = evaluation_key(config)
     self._history, self._seen, self._trains = history, rounds, trains
     self._received, self._network = received, network
+    self._surrogates = surrogates if network is None else None
 
   @functools.cached_property
   def _all(self) -> dict[str, Attacker | str]:
@@ -109,7 +113,9 @@ class Attackers:
       own = self._prepared
       if self._network is not None:
         own = dataclasses.replace(own, model=self._network)
-      found["surrogate"] = Surrogate(alone.surrogate(config, own), self._network)
+      found["surrogate"] = Surrogate(
+        alone.surrogate(config, own, self._surrogates), self._network
+      )
     else:
       found["local_update"] = found["surrogate"] = "there are no clients with images of their own"
     found["imitation"] = _ONE_MODEL if one_model else self._imitation()

@@ -5,78 +5,31 @@ is made is kept on disk, and what was stopped goes on with it. A copy depends on
 client alone (`training.copies`), so that the bits are those of all at once.
 """
 
-import io
-import pathlib
-import shutil
 import time
-import warnings
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fedsafe_tff.attackers.holding import digest
-from fedsafe_tff.data import sums
-from fedsafe_tff.data.files import make_folder, write_arrays
-from fedsafe_tff.data.shards import client_name
-from fedsafe_tff.errors import Notice
+from fedsafe_tff.runs import loop
+from fedsafe_tff.runs.kept_models import Kept, Weights
 from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.trainers import Trainer
 
 AT_ONCE = 8
-Weights = tuple[np.ndarray, ...]
 
 
-class Kept:
-  """Copies that were made before a stop, in a folder; to another state they are nothing."""
+def made_of(trainer: Trainer, state: Any, made_by: str = "") -> bytes:
+  """What the copies of a state depend on.
 
-  def __init__(self, folder: pathlib.Path, trainer: Trainer, state: Any, made_by: str = ""):
-    """Names the folder, which is made when there is something to keep.
-
-    Args:
-      folder: The folder.
-      trainer: What makes the copies.
-      state: What they are made of.
-      made_by: What they depend on besides; copies of others are not gone on with.
-    """
-    keyed = [np.asarray(state.distributor[name]) for name in ("round", "noise_key")]
-    self._folder, self._made_of = folder, digest((*trainer.weights(state), *keyed))
-    self._made_of += made_by.encode()
-
-  def find(self, client: int) -> tuple[Weights, float] | None:
-    """The copy of a client and the seconds that it took; None where none of this state is kept."""
-    file = self._file(client)
-    try:
-      with np.load(io.BytesIO(sums.read(file)), allow_pickle=False) as archive:
-        if archive["made_of"].tobytes() != self._made_of:
-          return None
-        weights = (archive[name] for name in sorted(filter(str.isdecimal, archive), key=int))
-        return tuple(weights), float(archive["seconds"])
-    except FileNotFoundError:
-      return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, sums.Damaged):
-      warnings.warn(f"{file} is damaged: the copy is made again", Notice, stacklevel=2)
-      return None
-
-  def add(self, client: int, copy: Sequence[np.ndarray], seconds: float = 0.0) -> None:
-    """Keeps the copy of a client, and what it took.
-
-    Raises:
-      UserError: The folder can't be written to, or the disk is full.
-    """
-    make_folder(self._folder, "free space, or give a folder that can be written to")
-    arrays = {f"{number:02d}": np.asarray(weight) for number, weight in enumerate(copy)}
-    arrays["made_of"] = np.frombuffer(self._made_of, np.uint8)
-    arrays["seconds"] = np.float64(seconds)
-    write_arrays(self._file(client), arrays)
-
-  def forget(self) -> None:
-    """Deletes them."""
-    shutil.rmtree(self._folder, ignore_errors=True)
-
-  def _file(self, client: int) -> pathlib.Path:
-    return self._folder / f"{client_name(client)}.npz"
+  Args:
+    trainer: What makes the copies.
+    state: What they are made of.
+    made_by: What they depend on besides.
+  """
+  keyed = [np.asarray(state.distributor[name]) for name in ("round", "noise_key")]
+  return digest((*trainer.weights(state), *keyed)) + made_by.encode()
 
 
 def make(
@@ -98,6 +51,9 @@ def make(
 
   Returns:
     A copy for each client, and the seconds that all took, those before a stop too.
+
+  Raises:
+    loop.Diverged: Weights that are not finite.
   """
   found = {client: kept.find(client) for client in range(clients)}
   copies = {client: one[0] for client, one in found.items() if one is not None}
@@ -109,6 +65,8 @@ def make(
     begun = time.monotonic()
     made = trainer.copies(state, these)
     took = time.monotonic() - begun
+    for client, copy in zip(these, made, strict=True):
+      loop.check_finite(copy, f"the copy of client {client}", "--adaptation_learning_rate")
     spent += took
     for client, copy in zip(these, made, strict=True):
       copies[client] = copy

@@ -10,9 +10,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fedsafe_tff.data import loading
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.runs import curves
+from fedsafe_tff.runs import curves, inputs
 from fedsafe_tff.runs.config.evaluation import EvaluationConfig
+from fedsafe_tff.runs.rebuild import config_of
 from fedsafe_tff.runs.report import compare, curve_plots, render
 from fedsafe_tff.runs.report.run_folder import RunFolder
 
@@ -82,7 +84,8 @@ def _check(runs: Sequence[RunFolder]) -> float:
   if len(set(seeds)) < len(seeds):
     raise UserError(f"two of these runs have one seed ({_listed(seeds)}): give each seed once")
   hashes = {run.manifest.get("data_hash") for run in runs}
-  if len(hashes) > 1 and runs[0].config["dataset"] != "phantom":  # drawn by the seed
+  spec = dataclasses.replace(inputs.data_spec(config_of(runs[0])), seed=1)
+  if len(hashes) > 1 and not loading.relevant(spec).seed:  # else the seed draws them
     raise UserError("these runs were trained on other images each: take runs of one data set")
   sigmas = {run.manifest.get("noise", {}).get("downlink_sigma", 0.0) for run in runs}
   if len(sigmas) > 1:

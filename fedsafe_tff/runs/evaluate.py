@@ -27,6 +27,7 @@ from fedsafe_tff.runs.report.progress import duration
 from fedsafe_tff.runs.report.render import write_csv
 from fedsafe_tff.training.copies import Noise
 
+SURROGATES = "attacks/surrogates"  # in a run folder
 _SAY_EVERY = 30.0  # seconds
 
 
@@ -119,6 +120,7 @@ def evaluate(
   keep: bool = False,
   suite: Suite | None = None,
   masking: bool = True,
+  surrogates: pathlib.Path | None = None,
 ) -> dict[str, Any]:
   """Every client in turn is the adversary on the copy that it received.
 
@@ -140,6 +142,7 @@ def evaluate(
     keep: Whether results image by image are kept when all are made; until then they are.
     suite: What is run in the place of the suite that the settings name.
     masking: Whether it is asked too if robustness is only hidden.
+    surrogates: Folder where models that attackers trained by themselves are kept; None for none.
 
   Returns:
     Contents of `evaluation.json`.
@@ -157,7 +160,9 @@ def evaluate(
   if suite is None:
     attempts = [trials.Attempt(spec, spec.name) for spec in specs]
   else:
-    who = Attackers(config, prepared, weights, copies, **seen, network=network)
+    who = Attackers(
+      config, prepared, weights, copies, **seen, network=network, surrogates=surrogates
+    )
     attempts, left_out = who.attempts(suite, config.attack_eps)
   folder = path / ("by_image" if keep else "evaluation.partial")
   kept = kept_results(folder, config, prepared, copies, **seen, network=network)
@@ -200,7 +205,7 @@ def evaluate(
     rows += [row for result in made for row in result.rows()]
   plain = [run_dir_lib.without_nan(row) for row in rows]
   write_csv(path / "transfer_matrix.csv", plain, summed=True)
-  example = targets.example_spec(config)
+  example = targets.example_spec(config, prepared.model.num_classes)
   targets.write_examples(path / "examples.npz", config, prepared, copies[0], example)
   run_dir_lib.write_json(path / "evaluation.json", evaluation)
   if not keep:

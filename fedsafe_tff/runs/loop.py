@@ -3,7 +3,7 @@
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -236,6 +236,23 @@ def _check_finite(
       whose = f"client {took_part[bad[0]]}" if ours else "the clients"
       raise _diverged(f"the {name} of {whose} is {values[bad[0]]}", number, path)
   return np.zeros([0], int)
+
+
+def check_finite(weights: Sequence[Any], what: str, remedy: str = "its learning rate") -> None:
+  """Refuses weights that are not numbers: a model of NaN answers every image alike.
+
+  Its attack success rate would be a perfect zero.
+
+  Args:
+    weights: The weights.
+    what: What they are, for the message.
+    remedy: What to lower.
+
+  Raises:
+    Diverged: One is not finite.
+  """
+  if not all(np.isfinite(np.asarray(weight)).all() for weight in weights):
+    raise Diverged(f"{what} has weights that are not numbers: lower {remedy}")
 
 
 def _diverged(what: str, number: int, path: pathlib.Path) -> Diverged:

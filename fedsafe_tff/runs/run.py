@@ -156,6 +156,7 @@ def _train_and_evaluate(
         sigma=sigma,
         history=list(history.values()),
         rounds=earlier.copies(config, prepared, history, noise_seed=noise.seed, sigma=sigma),
+        surrogates=path / evaluate_lib.SURROGATES,
       )
     seconds = round(time.monotonic() - started, 1)
     run_dir_lib.write_manifest(
@@ -180,7 +181,7 @@ def _train(
     weights = trainer.weights(state)
     kept = None
     if config.heals_copies:
-      kept = copies_lib.Kept(path / _COPIES, trainer, state)
+      kept = copies_lib.Kept(path / _COPIES, copies_lib.made_of(trainer, state))
 
       def after_some(text: str, over: bool) -> None:
         progress.note(text)
@@ -191,6 +192,8 @@ def _train(
       run_dir_lib.write_manifest(path, copies_seconds=round(seconds, 1))
     else:
       copies = trainer.copies(state)
+      for client, copy in enumerate(copies):  # noised, or made in a user's way
+        loop.check_finite(copy, f"the copy of client {client}", "its noise")
     models = loop.earlier_models(trainer, state, path, config)
   saved_models.save(path / "models", weights, copies, prepared.model)
   saved_models.save_history(path / "models", models, prepared.model)

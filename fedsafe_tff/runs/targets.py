@@ -71,14 +71,14 @@ def suite_of(config: Config) -> Suite | None:
   return SUITES.get(config.evaluation)
 
 
-def example_spec(config: Config) -> AttackSpec:
-  """The attack whose images the report shows: one that was asked for."""
+def example_spec(config: Config, num_classes: int) -> AttackSpec:
+  """The attack whose images the report shows: one that was asked for, and made."""
   if config.evaluation == "paper" and "fgsm" in config.attacks.split(","):
     return FIGURE1
   eps = min(config.attack_eps, key=lambda size: abs(size - FIGURE1.eps))
   if config.evaluation == "paper":
     return next(spec for spec in attack_specs(config) if spec.eps == eps)
-  return SUITES["standard"].trials[0].spec(eps, config.attack_labels)
+  return SUITES["standard"].of_classes(num_classes).trials[0].spec(eps, config.attack_labels)
 
 
 def write_examples(

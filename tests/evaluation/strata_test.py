@@ -94,3 +94,17 @@ def test_without_sites_and_patients_there_are_no_rows():
 def test_one_client_has_no_others():
   rows = tabulate(Strata(LABELS, sites=["A"] * 6), result(CLEAN[:1], [ATTACKED[0][:1]]))
   assert rows[0]["asr_avg"] is None and rows[0]["asr_avg_low"] is None
+
+
+def test_a_patient_whose_image_some_attack_leaves_wrong_is_not_right():
+  """Another attack flips it to the right label, which is the one that is kept."""
+  flipped = np.ones([1, 1, 1], bool)
+  kept = AttackResult(
+    AttackSpec("pgd", 0.1, steps=2), flipped=flipped, right=~flipped,
+    clean_right=np.zeros([1, 1], bool), outside=outsiders([[0]]), random_noise_flip=np.zeros(1),
+    zero_gradient=np.zeros(1), predicted=np.zeros([1, 1, 1], int),
+    clean_predicted=np.ones([1, 1], int),
+  )  # fmt: skip
+  image, patient = tabulate(Strata(np.array([0]), patients=["x"]), kept)
+  assert image["asr_self"] == patient["asr_self"] == 1.0
+  assert image["attack_accuracy_self"] == patient["attack_accuracy_self"] == 0.0

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -198,3 +199,14 @@ def test_example_images_are_the_papers_under_every_evaluation(tmp_path):
     cell = make_cell(request, request.tasks[0], "none", 0, eps=EPS, examples=True)
     files.add(cache.examples(cell.config))
   assert len(files) == 1
+
+
+def test_without_the_images_what_began_from_given_weights_is_told_apart(tmp_path):
+  [cold] = cells(tmp_path, "none")
+  warm = dataclasses.replace(cold, config=dataclasses.replace(cold.config, init_from="public"))
+  blind = cache_of(tmp_path, None, only_read=True)
+  train(cache_of(tmp_path, HERE), warm, init_hash="c" * 64)
+  assert blind.is_trained(warm.config) and not blind.is_trained(cold.config)
+  train(cache_of(tmp_path, OTHER), cold)
+  assert blind.training(warm.config) != blind.training(cold.config)
+  assert blind.is_trained(warm.config) and blind.is_trained(cold.config)

@@ -30,9 +30,12 @@ def test_dp_is_for_the_cells_that_ask_for_it(tmp_path):
   with_dp = make(tmp_path, dp=True).config
   assert (with_dp.clip_norm, with_dp.uplink_sigma) == (20, 0.001)
   for settings in ({"clip_norm": 0.0}, {"uplink_sigma": 0.0}):
-    with pytest.raises(UserError, match="cells with DP need --clip_norm"):
+    with pytest.raises(UserError, match="cells with DP need --(clip_norm|uplink_sigma)"):
       make(tmp_path, settings=settings, dp=True)
     make(tmp_path, settings=settings)
+  # What a study sets need not be typed too.
+  sigma = make(tmp_path, settings={"uplink_sigma": 0.0}, dp=True, changes={"uplink_sigma": 0.5})
+  assert sigma.config.uplink_sigma == 0.5
 
 
 def test_noise_without_a_seed_that_a_table_could_be_repeated_with(tmp_path):

@@ -16,6 +16,7 @@ from fedsafe_tff.paper.claim import (
 )
 from fedsafe_tff.paper.statistics import estimate
 from tests.paper.synthetic import ADVERSARIAL, NOISE, many, results
+from tests.paper.synthetic import row as row_of
 
 EMPTY = results()
 
@@ -309,3 +310,15 @@ def test_fewer_samples_than_adversarial_training():
 )
 def test_without_results_nothing_is_judged(check):
   assert check(EMPTY).verdict == UNKNOWN
+
+
+def test_a_seed_that_was_not_attacked_at_every_size_is_judged_all_the_same():
+  rows = [row_of(NOISE, seed=s, eps=eps) for s in (0, 1) for eps in (0.01, 0.05)]
+  rows.append(row_of(NOISE, seed=2, eps=0.05, clean_accuracy=0.61))
+  found = results(rows)
+  assert found.collapsed(method=NOISE) == {2} and found.unjudged(method=NOISE) == set()
+  rows[0] |= {"clean_accuracy_all": None}  # by an older definition, beside a newer one
+  assert results(rows).collapsed() == {2} and results(rows).unjudged() == set()
+  for older in rows[:2]:
+    older |= {"clean_accuracy_all": None}
+  assert results(rows).unjudged() == {0}

@@ -110,6 +110,7 @@ def test_a_task_is_called_the_same_by_the_letter_and_by_the_recipe(tmp_path):
     (["--roundz=3"], "roundz"),
     (["--evaluation=weak"], "evaluation.*weak"),
     (["--evaluation=strong", "--attacks=fgsm"], "--attacks has no effect.*--evaluation=paper"),
+    (["--methods=a/mine.py:make,b/mine.py:make"], "two defences of one name: rename a file"),
     (["--methods=none,none"], "--methods=none,none: give one or more, each once"),
     (["--study=sigma"], "study"),
     (["--undefok=roundz", "--roundz=3"], "--undefok would hide"),

@@ -53,10 +53,11 @@ def test_table_1(tmp_path):
   assert r"meningioma & 0.05 & avg & 0.27 & 0.406 $\pm$ 0.006 & 0.15" in latex
   assert markdown in report.sections[0].text
   assert [section.title for section in report.sections] == [
-    "Beside the paper", "Which attack success rate", "All cells",
+    "Beside the paper", "Other defences beside the paper's values", "Which attack success rate",
+    "All cells",
   ]
   assert len(report.claims) == 10
-  assert "against local adversarial training" in report.sections[1].text
+  assert "against local adversarial training" in report.sections[2].text
 
 
 def test_every_cell_has_its_clean_accuracy_and_both_readings(tmp_path):
@@ -271,3 +272,15 @@ def test_the_page_says_what_was_found_and_what_failed(tmp_path):
   before, _, after = mixed.partition("## Numbers of different versions")
   assert before == "# Table 1: ASR (self/avg), adversarial training against distributed noise\n\n"
   assert "keys 1: a; keys 2: b" in after.partition("## The paper's claims")[0]
+
+
+def test_other_defences_stand_beside_the_papers_values(tmp_path):
+  paper_has = many(NOISE, 0.5, 0.2, task="meningioma", eps=0.05)
+  below = many("combined", 0.40, 0.2, task="meningioma", eps=0.05)
+  report = table1.report(None, results(paper_has, below), tmp_path)
+  [text] = [s.text for s in report.sections if s.title.startswith("Other defences")]
+  assert "| task | eps | ASR | adv. training, paper | distr. noise, paper | combined |" in text
+  assert "| meningioma | 0.05 | self | 0.46 | 0.41 | 0.400 ± 0.000 + |" in text
+  assert "| meningioma | 0.05 | avg | 0.27 | 0.15 | 0.200 ± 0.000 (+) |" in text
+  without = table1.report(None, results(paper_has), tmp_path).sections
+  assert not any(s.title.startswith("Other defences") for s in without)

@@ -79,6 +79,14 @@ def test_the_agreement_in_words():
   )
   assert versus.table_rows([compare(sure)])[0][11:13] == ["lower *", "yes"]
   assert "no values" in versus.agreement([compare(results, None)])
+  gap = compare(synthetic.results(many(ADVERSARIAL, 0.4, 0.2)))
+  assert "of ours that can be judged" in versus.agreement([gap])
+
+
+def test_of_one_seed_the_intervals_are_those_over_images():
+  rows = [many(method, 0.4, 0.2, seeds=[0]) for method in (ADVERSARIAL, NOISE)]
+  [row] = versus.table_rows([compare(synthetic.results(*rows))])
+  assert row[4] == row[6] == "0.400 [0.31, 0.50]"
 
 
 def test_the_papers_values_keep_their_digits():

@@ -1,5 +1,6 @@
 """What an attacker trains with his own images follows the run's settings."""
 
+import dataclasses
 import json
 import types
 
@@ -39,3 +40,32 @@ def test_what_decides_these_trainings_is_told_apart():
     assert alone.decided_by(Config(**changed)) != plain
   assert alone.decided_by(Config(seed=1, evaluation="strong")) == plain
   assert json.loads(json.dumps(plain)) == plain
+
+
+def test_a_surrogate_is_trained_once_for_all_attacks(monkeypatch, tmp_path):
+  images, labels = small.images(6, 0)
+  own = tf.constant(images), tf.constant(labels, tf.int32)
+  read = []
+  monkeypatch.setattr(alone, "read_client", lambda *given: read.append(given) or own)
+  config = Config(defense="none", batch_size=6, rounds=1, local_epochs=1, augment="flip")
+  prepared = types.SimpleNamespace(
+    **vars(PREPARED), inputs=types.SimpleNamespace(data_hash="images")
+  )
+
+  def made(key=2, prepared=prepared, **changed):
+    make = alone.surrogate(dataclasses.replace(config, **changed), prepared, tmp_path)
+    return [np.asarray(weight) for weight in make(1, keys.root(key))]
+
+  first = made()
+  plain = alone.surrogate(config, prepared)(1, keys.root(2))
+  assert len(read) == 2
+  for again in (made(), made(evaluation="strong"), made(defense="server_adversarial_training")):
+    for one, other, kept in zip(first, plain, again, strict=True):
+      np.testing.assert_array_equal(one, kept)
+      np.testing.assert_array_equal(other, kept)
+  assert len(read) == 2
+  others = types.SimpleNamespace(
+    **vars(PREPARED), inputs=types.SimpleNamespace(data_hash="other images")
+  )
+  made(key=3), made(learning_rate=0.5), made(rounds=2), made(prepared=others)
+  assert len(read) == 6

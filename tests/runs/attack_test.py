@@ -196,7 +196,8 @@ def test_who_holds_no_copy_of_a_keras_file_trains_a_network_of_its_own(run, tmp_
   model.save(tmp_path / "own.keras")
   seen = {}
 
-  def make(config, prepared):
+  def make(config, prepared, folder):
+    assert folder is None  # kept for models that a configuration makes
     seen["network"] = prepared.model
     return lambda client, key: prepared.model.init(key)
 
@@ -261,7 +262,7 @@ def test_files_that_are_no_models_of_these_images(run, tmp_path):
     (["RUN", "--attack=pdg"], "attack 'pdg' is unknown"),
     (["RUN", "--attack=pgd", "--suite=standard"], "choose of --suite=strong"),
     (["RUN", "--attackers=colluding_mean:two"], "write colluding_mean:NUMBER, of its colluders"),
-    (["RUN", "--attackers=own_copy:2"], "a number stands after noise_ensemble, colluding_mean"),
+    (["RUN", "--attackers=own_copy:2"], "a number stands after noise_ensemble, averaging,"),
     (["RUN/models/global.npz", "--clients_use=trained"], "is for a run folder"),
   ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.errors import Notice
-from fedsafe_tff.runs import copies
+from fedsafe_tff.runs import copies, loop
 
 CLIENTS = 19
 
@@ -40,7 +40,7 @@ def make(folder, state=None, stop_after=None):
     if len(told) == stop_after:
       raise KeyboardInterrupt
 
-  kept = copies.Kept(folder / "copies.partial", trainer, state)
+  kept = copies.Kept(folder / "copies.partial", copies.made_of(trainer, state))
   made = None
   try:
     made, _ = copies.make(trainer, state, CLIENTS, kept, after_some)
@@ -72,13 +72,26 @@ def test_what_was_stopped_goes_on_with_the_rest(tmp_path):
 
 
 def test_seconds_are_those_before_a_stop_too(tmp_path):
-  folder, trainer = tmp_path / "copies.partial", Trainer()
+  trainer = Trainer()
+  kept = copies.Kept(tmp_path / "copies.partial", copies.made_of(trainer, state_of()))
   for client in (0, 5):
-    copies.Kept(folder, trainer, state_of()).add(client, (np.zeros([2], np.float32),), 40.0)
-  kept = copies.Kept(folder, trainer, state_of())
+    kept.add(client, (np.zeros([2], np.float32),), 40.0)
   made, seconds = copies.make(trainer, state_of(), CLIENTS, kept, lambda text, over: None)
   assert 80.0 < seconds < 90.0 and len(made) == CLIENTS
   assert trainer.asked[0] == [1, 2, 3, 4, 6, 7, 8, 9]
+
+
+def test_a_copy_that_is_not_finite_is_refused_and_not_kept(tmp_path):
+  trainer = Trainer()
+  kept = copies.Kept(tmp_path / "copies.partial", copies.made_of(trainer, state_of()))
+  of_first = trainer.copies
+  trainer.copies = lambda state, clients: [
+    (copy[0] * (np.nan if client == 9 else 1),)
+    for client, copy in zip(clients, of_first(state, clients))
+  ]
+  with pytest.raises(loop.Diverged, match="copy of client 9 has weights .* lower --adaptation_le"):
+    copies.make(trainer, state_of(), CLIENTS, kept, lambda text, over: None)
+  assert kept.find(7) is not None and kept.find(8) is None
 
 
 @pytest.mark.parametrize("changed", [{"model": 2.0}, {"key": 8}, {"round_number": 4}])
@@ -93,7 +106,7 @@ def test_a_damaged_copy_is_made_again_and_said_so(tmp_path):
   make(tmp_path, stop_after=1)
   file = tmp_path / "copies.partial" / "client_00003.npz"
   file.write_bytes(file.read_bytes()[:-20])
-  with pytest.warns(Notice, match=r"client_00003.npz is damaged: the copy is made again"):
+  with pytest.warns(Notice, match=r"client_00003.npz is damaged: it is made again"):
     made, asked, _, _ = make(tmp_path)
   assert_all(made)
   assert asked[0] == [3, *range(8, 15)]

@@ -80,7 +80,7 @@ def test_averaging_takes_the_true_rounds_and_says_so(every):
   # An insider never saw the global models themselves.
   assert len(who(every, rounds)._all["round_history"].rounds) == 2
   page = (every.folder.path / "report.html").read_text()
-  assert "attacker averaging here: the mean of the copies received in the 3 rounds" in page
+  assert "attacker averaging here: the mean of the copies received in the last 3 rounds" in page
 
 
 def test_rounds_without_copies_are_drawn_anew(every):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedsafe_tff.commands import train
-from fedsafe_tff.runs import copies, evaluate, passes
+from fedsafe_tff.runs import copies, evaluate, kept_models, passes
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.training.iterated import PASSES
 from tests.runs import tiny
@@ -99,7 +99,7 @@ def test_stopped_and_continued_it_ends_with_the_same_bits(mixed, tmp_path, monke
 
 @pytest.mark.slow
 def test_stopped_between_copies_it_goes_on_with_the_next(mixed, tmp_path, monkeypatch, capsys):
-  add, kept = copies.Kept.add, []
+  add, kept = kept_models.Kept.add, []
 
   def then_stop(self, client, copy):
     add(self, client, copy)
@@ -109,7 +109,7 @@ def test_stopped_between_copies_it_goes_on_with_the_next(mixed, tmp_path, monkey
   arguments = tiny.arguments(tmp_path, **_MIXED)
   monkeypatch.setattr(copies, "AT_ONCE", 1)
   with monkeypatch.context() as patched:
-    patched.setattr(copies.Kept, "add", then_stop)
+    patched.setattr(kept_models.Kept, "add", then_stop)
     assert train.train(arguments) == 1
   assert kept == [0] and "copy 1/3 healed" in capsys.readouterr().out
   assert (tmp_path / "run" / "copies.partial" / "client_00000.npz").is_file()

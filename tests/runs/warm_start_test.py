@@ -1,10 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from fedsafe_tff import keys
+from fedsafe_tff.commands import attack
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.models import gn_cnn
-from fedsafe_tff.runs import load, rebuild, run, saved_models, warm_start
+from fedsafe_tff.runs import load, rebuild, run, run_dir, saved_models, warm_start
 from fedsafe_tff.runs.report.run_folder import RunFolder
 from tests.runs import tiny
 
@@ -76,6 +79,18 @@ def test_its_model_is_made_again_with_and_without_its_images(private):
   logits = alone.model.apply(alone.weights, images)
   np.testing.assert_array_equal(logits, with_images.model.apply(with_images.weights, images))
   assert np.ptp(logits, axis=0).max() > 0
+
+
+def test_a_run_is_loaded_where_what_it_began_with_lies_elsewhere_now(public, private, tmp_path):
+  copy, gone = tmp_path / "copy", str(tmp_path / "gone")
+  shutil.copytree(private, copy)
+  config = tiny.read_json(copy / "config.json") | {"init_from": gone}
+  run_dir.write_json(copy / "config.json", config)
+  with pytest.raises(UserError, match=f"--init_from={gone} holds no weights"):
+    load.load_run(copy)
+  (loaded, there) = (load.load_run(copy, init_from=public[0]), load.load_run(private))
+  assert loaded.prepared.inputs == there.prepared.inputs
+  assert "init_from" in attack.MOVED  # so that the commands take it
 
 
 def test_what_was_trained_so_can_be_begun_from_whole(private):

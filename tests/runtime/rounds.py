@@ -102,6 +102,8 @@ def network(call, store, downlink="map", rounds=3):
 def linear(call, store, downlink="map"):
   """Every stage with a model of one layer: clipping, noise both ways, adaptation on its examples.
 
+  Clients train as the presets do, by a noised single step and with decay, and on MART with AWP.
+
   Returns:
     As `network`.
   """
@@ -110,7 +112,8 @@ def linear(call, store, downlink="map"):
     return read_named(store.directory, SERVER, small.SHAPE)
 
   process = build(
-    store, logistic_regression(), downlink=downlink, clip_norm=1.0,
+    store, logistic_regression(), downlink=downlink, clip_norm=1.0, weight_decay=0.01,
+    gradient=Adversarial(0.03, 1, attack_noise=1.0, loss="mart", weight_ascent=0.01),
     adaptation=Adaptation(eps=0.05, steps=2, epochs=2, batch_size=8), adaptation_data=data,
     adapt_when=schedules.every(2),
   )  # fmt: skip

@@ -39,7 +39,9 @@ _PLOTS = (
   (
     plots.learning_curves,
     "Learning curves",
-    "Loss and accuracy of the clients' training and of the global model on validation images.",
+    "Loss and accuracy of the clients' training, on what they train on, and of the global model on "
+    "validation images. Where accuracy on attacked ones falls from its best while training gets "
+    "better, the model overfits to the attacks of its training.",
   ),
   (
     plots.adaptation_passes,

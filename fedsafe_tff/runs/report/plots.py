@@ -15,9 +15,14 @@ def learning_curves(run: RunFolder) -> pathlib.Path | None:
   figure = style.new_figure(9, 3.4)
   axes = style.subplots(figure, 1, 2)[0]
   for axis, quantity in zip(axes, ("loss", "accuracy")):
-    series = (("train", "clients, training"), ("validation", "global model, validation"))
-    if quantity == "accuracy" and len(run.column("robust_validation_accuracy")[0]):
+    train = "clients, attacked training" if run.trains_on_attacked() else "clients, training"
+    series = (("train", train), ("validation", "global model, validation"))
+    rounds, robust = run.column("robust_validation_accuracy")
+    if quantity == "accuracy" and len(rounds):
       series += (("robust_validation", "global model, attacked validation"),)
+      best = int(robust.argmax())
+      told = f"best {robust[best]:.3f} in round {rounds[best]:.0f}, last {robust[-1]:.3f}"
+      axis.set_title(f"attacked validation: {told}", fontsize=9)
     for (part, label), color in zip(series, style.COLORS):
       rounds, values = run.column(f"{part}_{quantity}")
       axis.plot(rounds, values, color=color, label=label, marker="o", markersize=3)

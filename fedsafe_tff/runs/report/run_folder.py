@@ -14,7 +14,7 @@ from fedsafe_tff.data.formats.frame import Unreadable
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.report import stored_facts
 from fedsafe_tff.training import own
-from fedsafe_tff.training.registry import defense_of
+from fedsafe_tff.training.registry import Defense, defense_of
 
 Row = dict[str, Any]
 _GROWING = ("metrics.csv", "clients.csv", "adaptation.csv")
@@ -113,9 +113,13 @@ class RunFolder:
     """What its rounds and the copies of its clients took; None where that is not known."""
     rounds = self.column("seconds")[1]
     copies = self.manifest.get("copies_seconds")
-    if copies is None and _heals(str(self.config.get("defense", "none"))):
+    if copies is None and _parts(self.config).adapts_copies:
       return None  # from before it was measured
     return float(rounds.sum()) + (copies or 0.0) if len(rounds) else None
+
+  def trains_on_attacked(self) -> bool:
+    """Whether its clients trained on attacked images: their accuracy is that on these."""
+    return _parts(self.config).gradient is not None
 
   def column(self, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Rounds and values of a metric, without empty cells."""
@@ -160,9 +164,10 @@ def names(runs: Sequence[RunFolder]) -> list[str]:
   return made
 
 
-def _heals(defense: str) -> bool:
-  # A user's file may be gone; it makes its copies as it likes, and their seconds are told if known.
-  return not own.is_own(defense) and defense_of(defense).adapts_copies
+def _parts(run_config: dict[str, Any]) -> Defense:
+  # A user's file may be gone: of what it does nothing is told that is not stored.
+  name = str(run_config.get("defense", "none"))
+  return Defense() if own.is_own(name) else defense_of(name)
 
 
 class _Reader:
