@@ -101,8 +101,8 @@ def test_stopped_and_continued_it_ends_with_the_same_bits(mixed, tmp_path, monke
 def test_stopped_between_copies_it_goes_on_with_the_next(mixed, tmp_path, monkeypatch, capsys):
   add, kept = kept_models.Kept.add, []
 
-  def then_stop(self, client, copy):
-    add(self, client, copy)
+  def then_stop(self, client, copy, seconds):
+    add(self, client, copy, seconds)
     kept.append(client)
     os.kill(os.getpid(), signal.SIGTERM)
 
