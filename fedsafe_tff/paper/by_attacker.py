@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from fedsafe_tff.paper import same_images
 from fedsafe_tff.paper.cells import method_name
 from fedsafe_tff.paper.report import Section, picture, write_tables
 from fedsafe_tff.paper.request import Request
@@ -41,6 +42,7 @@ def sections(rows: Sequence[Row], request: Request, folder: pathlib.Path) -> lis
   for attacker in attackers if len(attackers) > 1 else ():
     if attacker != totals[0]["attacker"]:
       made.append(_of(attacker, [r for r in rows if r["attacker"] == attacker], folder))
+  made += same_images.sections(totals, folder)
   made += _frontier(totals, folder)
   made.append(Section("Who attacked, and what may be masked", _left_out(rows) + _masking(rows)))
   return made

@@ -12,6 +12,7 @@ from fedsafe_tff.runs.config import Config
 # What a suite's evaluation tells besides numbers.
 ABOUT_ATTACKERS = ("left_out", "notes", "masking")
 SECONDS = "training_seconds"
+BY_IMAGE = "by_image"
 
 
 def of_cells(cache: Cache, cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -23,14 +24,16 @@ def of_attackers(cache: Cache, cells: Sequence[Cell]) -> list[dict[str, Any]]:
   """As `of_cells`, with a row for each attacker of a suite; all of them together stand last.
 
   They hold `ABOUT_ATTACKERS` too: who was left out and why, what attackers hold, what may be
-  masked; and `SECONDS`, those of training, adaptation and healing, which no two runs share.
+  masked; `SECONDS`, those of training, adaptation and healing, which no two runs share; and
+  `BY_IMAGE`, on which images one model is right under all of them, None of older evaluations.
   """
   rows = []
   for cell, name, eps, found in _found(cache, cells):
     for result in found.get("results", []):
       row = _row(cache, cell, name, eps, {**found, "result": result})
       about = {key: found[key] for key in ABOUT_ATTACKERS}
-      rows.append(row | about | {SECONDS: _training_seconds(cache, cell.config, found)})
+      about |= {SECONDS: _training_seconds(cache, cell.config, found)}
+      rows.append(row | about | {BY_IMAGE: found.get(BY_IMAGE)})
   return rows
 
 

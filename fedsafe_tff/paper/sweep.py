@@ -101,7 +101,7 @@ def run(request: Request) -> tuple[pathlib.Path, int]:
     more = by_attacker.sections(numbers, request, request.out)
     report = dataclasses.replace(report, sections=(*more, *report.sections))
     for row in numbers:
-      for name in (*rows.ABOUT_ATTACKERS, rows.SECONDS):
+      for name in (*rows.ABOUT_ATTACKERS, rows.SECONDS, rows.BY_IMAGE):
         del row[name]
   if numbers:
     render.write_csv(request.out / "numbers.csv", numbers)

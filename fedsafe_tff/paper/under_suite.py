@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.transfer import Evaluator
+from fedsafe_tff.paper.rows import BY_IMAGE
 from fedsafe_tff.runs import evaluate, targets, trials
 from fedsafe_tff.runs.attackers import Attackers
 from fedsafe_tff.runs.config import Config
@@ -70,8 +72,9 @@ class UnderSuite:
 
     Returns:
       `result` of all attackers together, `results` of each attacker (all together last), `trials`,
-      `left_out` with the reasons, `notes` on what attackers hold, `masking`, and the rows of the
-      `transfer_matrix`.
+      `left_out` with the reasons, `notes` on what attackers hold, `masking`, `by_image` (a 1 for
+      every image that the first client's copy, or another's, is right on in the end) and the rows
+      of the `transfer_matrix`.
 
     Raises:
       UserError: An attacker needs more clients than there are.
@@ -91,5 +94,15 @@ class UnderSuite:
       "left_out": left_out,
       "notes": self._who.notes(self._suite),
       "masking": masking,
+      BY_IMAGE: _by_image(results[-1]),
       "transfer_matrix": [row for result in results for row in result.rows()],
     }
+
+
+def _by_image(result: AttackResult) -> dict[str, str]:
+  rows = result.by_image()
+  return {
+    side: "".join(str(int(row[f"one_{side}"])) for row in rows)
+    for side in ("self", "avg")
+    if all(row[f"one_{side}"] is not None for row in rows)
+  }

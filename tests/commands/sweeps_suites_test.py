@@ -103,8 +103,23 @@ def test_the_page_shows_what_robustness_costs(made):
   page = (folder / "strong" / "README.md").read_text()
   [picture] = (folder / "strong").glob("frontier_*.png")
   assert f"({picture.name})" in page and picture.stat().st_size > 5000
-  assert "training_seconds" not in rows(folder / "strong" / "numbers.csv")[0]
+  numbers = rows(folder / "strong" / "numbers.csv")
+  assert not {"training_seconds", "by_image"} & numbers[0].keys()
   assert not list((folder / "paper").glob("frontier_*"))
+
+
+def test_the_page_compares_defences_on_the_same_images(made):
+  folder, _, _ = made
+  assert "## The same images under two defences" in (folder / "strong" / "README.md").read_text()
+  own, other = rows(folder / "strong" / "pairs.csv")
+  assert (own["side"], other["side"]) == ("self", "avg") and own["seeds"] == "1"
+  stored = {}
+  for row in rows(folder / "strong" / "numbers.csv"):
+    stored[row["method"]] = tiny.read_json(folder / "sweep" / row["evaluation"])
+  first, second = (stored[name]["by_image"]["self"] for name in stored)
+  assert len(first) == len(second) == int(own["images"]) == stored["none"]["attacked_images"]
+  assert float(own["robust_first"]) == first.count("1") / len(first)
+  assert float(own["robust_second"]) == second.count("1") / len(second)
 
 
 def test_numbers_are_by_attacker_and_all_together_is_the_worst(made):
