@@ -41,9 +41,9 @@ def pgd(arguments: Sequence[str]) -> int:
   page = Page("pgd", __doc__.split("\n\n", 2)[2], arguments)
   rows, agree = [], True
   for batch_size in values.attack_batches:
-    batches = _batches(images, labels, batch_size)
+    batches = batches_of(images, labels, batch_size)
     attacks = _attacks(work, values.libraries, values.steps)
-    contenders = {name: _Contender(attack, batches) for name, attack in attacks.items()}
+    contenders = {name: Contender(attack, batches) for name, attack in attacks.items()}
     seconds = measure.interleaved(contenders, values.repeats, log=workload_lib.say)
     reference = contenders[_OURS.format("float32")].made
     for name in attacks:
@@ -100,7 +100,8 @@ def _row(name: str, batch_size: int, seconds, apart: float | None, count: int) -
   ]
 
 
-def _batches(images, labels, batch_size: int) -> list:
+def batches_of(images, labels, batch_size: int) -> list:
+  """Images, float32 in [0, 1], and labels, batch by batch."""
   import tensorflow as tf
 
   from fedsafe_tff.evaluation.accuracy import to_float
@@ -111,7 +112,7 @@ def _batches(images, labels, batch_size: int) -> list:
   ]
 
 
-class _Contender:
+class Contender:
   """Attacks all batches; keeps the images."""
 
   def __init__(self, attack, batches):
@@ -156,20 +157,36 @@ def _own(model, weights, steps: int):
   def ours(weights, x, y):
     return craft(lambda inputs: model.apply(weights, inputs), x, y, spec, key)
 
+  return bare(model, weights, steps), lambda x, y: ours(weights, x, y)
+
+
+def bare(model, weights, count: int, sigma: float = 0.0):
+  """A function of (images, labels) that takes so many input gradients, and nothing else.
+
+  Args:
+    model: The model.
+    weights: Its weights.
+    count: How many gradients.
+    sigma: Of noise that is drawn on the weights before each; 0 for none.
+  """
+  import tensorflow as tf
+
   # Written out: what ours is measured against must not be ours.
   @tf.function
   def gradient(weights, x, y):
+    if sigma:
+      weights = tuple(w + tf.random.normal(w.shape, 0.0, sigma) for w in weights)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(x)
       losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model.apply(weights, x))
     return tape.gradient(losses, x)
 
   def floor(x, y):
-    for _ in range(steps):
+    for _ in range(count):
       found = gradient(weights, x, y)
     return found
 
-  return floor, lambda x, y: ours(weights, x, y)
+  return floor
 
 
 def _cleverhans(keras_model, work, steps: int):

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from benchmarks import measure
+from benchmarks.attacks import attacks
 from benchmarks.dp_sgd import dp_sgd
 from benchmarks.fedavg_round import fedavg_round
 from benchmarks.gpu import gpu
@@ -171,3 +172,12 @@ def test_dp_sgd(page):
     "plain", "private", "adversarial, 1 steps", "private, adversarial, 1 steps", "vectorized_map",
   ]
   assert rows["plain"][1] == "1.00 (1.00-1.00)" == rows["adversarial, 1 steps"][1]
+
+
+@pytest.mark.slow
+def test_attacks(page):
+  rows = _table(page(attacks, "--images=4", "--steps=2"), "attack")
+  assert len(rows) == 1 + 1 + 8  # headings, their line
+  drawn = rows["mi_fgsm, 10 draws a step"]
+  assert drawn[0] == "20" and drawn[-1] != "-" and rows["pgd"][-1] == "-"
+  assert float(drawn[2].split()[0]) > 0
