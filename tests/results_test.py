@@ -157,7 +157,7 @@ def test_the_readme_tells_what_table1_has():
   tasks = ("| glioma |", "| meningioma |", "| pathology |")
   told = [line for line in readme if line.startswith(tasks)]
   for line in told:
-    task, eps, *numbers, accuracies = (part.strip() for part in line.strip("|").split("|"))
+    task, eps, *numbers, accuracies, left = (p.strip() for p in line.strip("|").split("|"))
     rows = [cells[task, method, eps] for method in METHODS]
     assert accuracies == ", ".join(f"{float(row['clean_accuracy']):.2f}" for row in rows)
     none, server, noise, local = rows
@@ -170,4 +170,6 @@ def test_the_readme_tells_what_table1_has():
     ]
     for number, (row, name) in zip(numbers, expected, strict=True):
       assert number == f"{float(row[name]):.2f} ± {float(row[f'{name}_half_width']):.2f}", line
+    robust = [float(row[name.replace("asr", "attack_accuracy")]) for row, name in expected]
+    assert left == ", ".join(f"{value:.2f}" for value in robust)
   assert len(told) == 6
