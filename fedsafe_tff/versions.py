@@ -6,6 +6,7 @@ as `result_versions`; what was made before there were any has version 1 of all.
   keys: how the randomness of TensorFlow follows from the seed (`fedsafe_tff.keys`)
   splits: which image falls to which part and client (`data.splits`)
   definitions: what the numbers of an evaluation mean (`evaluation.definitions`)
+  attackers: what attackers of a suite hold (`evaluation.suites`)
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,12 +22,15 @@ _SHOWN = 3  # names of a kind in an error
 
 def current() -> dict[str, int]:
   """Those of this code."""
-  from fedsafe_tff import keys  # TensorFlow takes seconds, and who only reads needs none
+  # TensorFlow takes seconds, and who only reads needs none.
+  from fedsafe_tff import keys
+  from fedsafe_tff.evaluation import suites
 
   return {
     "keys": keys.VERSION,
     "splits": splits.VERSION,
     "definitions": definitions.VERSION,
+    "attackers": suites.VERSION,
   }
 
 

@@ -1,6 +1,6 @@
 from fedsafe_tff import keys, versions
 from fedsafe_tff.data import splits
-from fedsafe_tff.evaluation import definitions
+from fedsafe_tff.evaluation import definitions, suites
 
 
 def test_the_versions_of_this_code():
@@ -8,6 +8,7 @@ def test_the_versions_of_this_code():
     "keys": getattr(keys, "VERSION", 1),
     "splits": splits.VERSION,
     "definitions": definitions.VERSION,
+    "attackers": suites.VERSION,
   }
 
 

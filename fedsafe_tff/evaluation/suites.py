@@ -11,6 +11,9 @@ from typing import Any
 from fedsafe_tff.attackers.attacker import Attacker
 from fedsafe_tff.attacks.spec import AttackSpec
 
+# What attackers hold. 1: who averages copies had further ones that were noised, whatever way the
+# server made the first; 2: made as the server makes them.
+VERSION = 2
 _OF_STEP = {"pgd": 1, "mi_fgsm": 1, "ni_fgsm": 1, "di_fgsm": 1, "apgd": 1, "square": 1 / 3}
 
 

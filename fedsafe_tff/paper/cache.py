@@ -145,7 +145,9 @@ class Cache:
     """The stored evaluation; None where there is none that holds for `config`."""
     found = read_json(self.evaluation(config, eps))
     wanted = identity.evaluation_config(config, eps)
-    return found if self._is_hit(config, wanted, found) else None
+    if not self._is_hit(config, wanted, found):
+      return None
+    return None if not self.only_read and by_other_attackers(config, found) else found
 
   def has_adapted(self, config: Config) -> bool:
     """Whether there is an adapted model that holds for `config`."""
@@ -234,6 +236,13 @@ def _begins_alike(config: Config, stored: dict[str, Any]) -> bool:
   """Whether something stored began from weights that were given, or did not, as is asked for."""
   # Which weights they were is a part of the identity, where that is known.
   return not stored or bool(stored.get("init_hash")) == bool(config.init_from)
+
+
+def by_other_attackers(config: Config, evaluation: dict[str, Any]) -> bool:
+  """Whether a suite was run when one of its attackers held something else of such copies."""
+  if config.evaluation != "strong" or not config.heals_copies:
+    return False
+  return evaluation.get("result_versions", {}).get("attackers", 1) < 2  # `evaluation.suites`
 
 
 def _is_whole(file: pathlib.Path) -> bool:

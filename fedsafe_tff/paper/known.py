@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from fedsafe_tff.data import loading
 from fedsafe_tff.errors import UserError
-from fedsafe_tff.paper.cache import Cache
+from fedsafe_tff.paper.cache import Cache, by_other_attackers
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.runs import inputs
 from fedsafe_tff.runs.config import Config
@@ -86,5 +86,17 @@ def notes(cells: Sequence[Cell], cache: Cache, unread: Sequence[str]) -> list[st
     )
     told.append(
       f"{count} trainings in the cache are from before the identity of images was recorded: {taken}"
+    )
+  evaluations = [
+    (cell.config, cache.find_evaluation(cell.config, eps))
+    for cell in cells
+    if not cell.examples
+    for eps in dict.fromkeys(cell.config.attack_eps)
+  ]
+  others = sum(found is not None and by_other_attackers(c, found) for c, found in evaluations)
+  if others:
+    told.append(
+      f"in {others} evaluations who averages copies had noised ones in the place of healed ones, "
+      "which nobody receives: without --only_cached they are made anew"
     )
   return told

@@ -210,3 +210,19 @@ def test_without_the_images_what_began_from_given_weights_is_told_apart(tmp_path
   train(cache_of(tmp_path, OTHER), cold)
   assert blind.training(warm.config) != blind.training(cold.config)
   assert blind.is_trained(warm.config) and blind.is_trained(cold.config)
+
+
+def test_healed_copies_are_attacked_anew_where_who_averages_held_others(tmp_path):
+  cache, old = cache_of(tmp_path, HERE), {"result_versions": {"keys": 2, "splits": 2}}
+  request = synthetic.request(tmp_path, evaluation="strong")
+  healed, noised = (
+    make_cell(request, request.tasks[0], m, 0, eps=EPS) for m in ("combined", "noise_only")
+  )
+  for cell in (healed, noised):
+    attack(cache, cell, 0.01, **old)
+    attack(cache, cell, 0.02, result_versions={"attackers": 2})
+  assert cache.missing(healed) == [0.01] and cache.missing(noised) == []
+  page = cache_of(tmp_path, HERE, only_read=True)
+  assert page.missing(healed) == [] and known.notes([noised], page, []) == []
+  [note] = known.notes([healed, noised], page, [])
+  assert "in 1 evaluations who averages copies had noised ones" in note
