@@ -65,6 +65,7 @@ def draw(panels: Sequence[tuple[float, Sequence[Point]]], path: pathlib.Path) ->
       axis.scatter(
         point.clean, point.robust, s=area or _SMALLEST, alpha=0.85, zorder=2, **look
       )
+    axis.margins(0.15)  # the largest marks reach that far
     axis.set_title(f"eps {eps:g}", fontsize=10)
     axis.set_xlabel("clean accuracy")
   axes[0].set_ylabel("accuracy under the worst attack\n(adversary's own copy)")
