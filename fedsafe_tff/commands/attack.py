@@ -19,7 +19,7 @@ python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.tra
 --attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
 --attack_images  how many images; under strong 100 by default
 --data_dir, --cache_dir, --init_from, --metadata  where what a run was made of lies now
---out          folder of the results of a file; by default attacks/NAME
+--out          folder of the results of a file; by default below attacks/, by its name and content
 
 The results of a run go into its folder, below attacks/, and into its report. Ctrl-C stops; the same
 command goes on attack by attack.
@@ -119,11 +119,14 @@ def _file(
   from fedsafe_tff.runs import attack as attack_lib
   from fedsafe_tff.runs.report.progress import Progress
 
-  out = pathlib.Path(own["out"] or pathlib.Path("attacks") / target.stem).expanduser()
-  if suite is not None and not own["out"]:  # beside those of the suites
-    out = out / attack_lib.folder_of(config, suite)
+  changed = attack_lib.changed(config, settings)
+  out = pathlib.Path(own["out"]).expanduser()
+  if not own["out"]:  # every run has a global.npz, and each question results of its own
+    name = f"{target.stem}-{attack_lib.digest_of(target)}"
+    out = pathlib.Path("attacks") / name / attack_lib.folder_of(changed, suite)
+    if settings.get("attack_images"):
+      out = out.with_name(f"{out.name}-{settings['attack_images']}-images")
   with Progress() as progress:
-    changed = attack_lib.changed(config, settings)
     attack_lib.attack_file(target, changed, out, progress.note, suite)
   _tell(target.name, out)
   print(f"results: {out}")

@@ -53,6 +53,7 @@ def audit(arguments: Sequence[str]) -> int:
   from fedsafe_tff.runs import audit as audit_lib
   from fedsafe_tff.runs import audits
   from fedsafe_tff.runs.report import audit_page
+  from fedsafe_tff.runs.report.build import build
   from fedsafe_tff.runs.report.progress import Progress
   from fedsafe_tff.runs.run import Stopped
 
@@ -67,6 +68,8 @@ def audit(arguments: Sequence[str]) -> int:
   except Stopped as stopped:
     print(stopped, flush=True)
     return 1
+  for path in paths:
+    build(path)
   print(text)
   where = paths[0] / audit_lib.FOLDER
   print(f"audit: {where / f'{audits.NAME}.md' if len(runs) > 1 else where}")

@@ -7,6 +7,7 @@ nominal epsilon. With a noise multiplier (noise over the clipping norm; of `outp
 every mechanism is read at that. `epsilon` is what can be proved, `nominal eps` what a formula says.
 """
 
+import math
 from collections.abc import Sequence
 
 from absl import flags
@@ -83,7 +84,7 @@ def _define() -> flags.FlagValues:
   define("integer", "rounds", 24, "Rounds T.", lower_bound=1)
   define("integer", "exposures", 0, "Uploads L of the paper's formula; 0: T.", lower_bound=0)
   define("integer", "batch_size", 32, "Expected batch of DP-SGD.", lower_bound=1)
-  define("float", "local_epochs", 1.0, "Epochs of DP-SGD in a round, in expectation.")
+  define("float", "local_epochs", 1.0, "Epochs of DP-SGD in a round, of a client of mean size.")
   define("integer", "microbatch", 1, "Examples clipped as one by DP-SGD.", lower_bound=1)
   define("bool", "adaptive_clip", False, "Whether clipping norms adapt.")
   define("integer", "patient_images", 1, "Images of a patient at most.", lower_bound=1)
@@ -103,8 +104,10 @@ def _sizes(entries: Sequence[str]) -> tuple[int, ...]:
 def _steps(values: flags.FlagValues) -> int:
   if not values.local_epochs > 0:
     raise UserError(f"--local_epochs={values.local_epochs} must be above 0")
-  least = min(_sizes(values.client_images), default=1)
-  return max(1, round(values.local_epochs * least / values.batch_size))
+  sizes = _sizes(values.client_images) or (1,)
+  # As a run draws them (`runs.private.poisson_steps`): epochs of a client of mean size.
+  of_epoch = math.ceil(sum(sizes) / len(sizes) / values.batch_size)
+  return max(1, round(values.local_epochs * of_epoch))
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

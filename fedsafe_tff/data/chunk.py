@@ -67,7 +67,7 @@ def decode(
   wanted = window.parse(reading.window)
   for number, path, name in files:
     try:
-      contents = registry.read(path, reading)
+      contents = registry.read(path, reading, name)
       asks = not isinstance(wanted, tuple) and any(frame.deep for frame in contents.frames)
       if asks and windows is None:
         made.measure(number, name, contents.frames)

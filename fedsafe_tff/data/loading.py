@@ -17,7 +17,7 @@ from fedsafe_tff.data.spec import DataSpec
 from fedsafe_tff.errors import UserError
 
 # Part of every key: raise it when decoding, resizing, hashing or drawing changes.
-_VERSION = 4
+_VERSION = 5
 
 
 def load(

@@ -13,7 +13,8 @@ import pathlib
 from collections.abc import Sequence
 
 from fedsafe_tff.data.formats.frame import Unreadable
-from fedsafe_tff.data.formats.opening import open_regular
+from fedsafe_tff.data.formats.opening import open_regular, suffix_of
+from fedsafe_tff.data.formats.registry import claims_image
 from fedsafe_tff.data.inventory import FoundFile
 from fedsafe_tff.data.layouts import SPLITS
 from fedsafe_tff.errors import UserError
@@ -161,7 +162,10 @@ class _Matcher:
     self._root = str(root).rstrip("/") + "/"
     self._last: dict[str, int | None] = {}
     for i, file in enumerate(files):
-      for name in {file.parts[-1], file.parts[-1].rsplit(".", 1)[0]}:
+      whole = file.parts[-1]
+      # A sidecar beside an image has its stem too, and is none.
+      stems = {whole[: -len(suffix_of(whole))]} if claims_image(whole) else set()
+      for name in {whole, *stems}:
         # A name that occurs twice tells nothing.
         self._last[name] = None if name in self._last else i
 

@@ -52,13 +52,19 @@ def find(image_set: ImageSet) -> list[Shortcut]:
   if len(rows) > _MOST:
     rows = np.linspace(0, len(rows) - 1, _MOST).astype(int)
   labels, groups = image_set.labels[rows], image_set.groups[rows]
-  if len(np.unique(labels)) < 2 or len(np.unique(groups)) < _FOLDS:
+  if not can_fold(labels, groups):
     return []
   found = []
   for name, values in _properties(image_set, rows).items():
     if len(np.unique(values, axis=0)) > 1:
       found.append(_score(name, values, labels, groups))
   return sorted(found, key=lambda shortcut: -shortcut.accuracy)
+
+
+def can_fold(labels: np.ndarray, groups: np.ndarray) -> bool:
+  """Whether there are two classes, and images and groups enough for the folds."""
+  counts = np.unique(labels, return_counts=True)[1]
+  return len(counts) > 1 and counts.max() >= _FOLDS and len(np.unique(groups)) >= _FOLDS
 
 
 def _properties(image_set: ImageSet, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ _SETTINGS = (
 _OF_SURROGATES = (
   "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay", "augment",
 )  # fmt: skip
-_MOST_EPOCHS = 24
+MOST_EPOCHS = 24  # of a surrogate
 
 
 def decided_by(config: Config) -> list[Any]:
@@ -62,7 +62,7 @@ def surrogate(
     prepared: Data and model.
     folder: Where the models are kept for the next attacks; None to train them every time.
   """
-  epochs = min(config.rounds * config.local_epochs, _MOST_EPOCHS)
+  epochs = min(config.rounds * config.local_epochs, MOST_EPOCHS)
   train = _trainer(config, prepared, epochs, 1.0)
 
   def make(client: int, key: tf.Tensor) -> Weights:

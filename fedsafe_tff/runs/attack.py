@@ -69,6 +69,7 @@ def attack_run(
     received = copies
     copies, name = _trained(config, prepared, copies), f"{name}-trained"
   path = loaded.folder.path
+  config = _with_sizes_before(config, path / "attacks" / name, loaded.folder.again.get(name), suite)
   sigma = loaded.folder.manifest.get("noise", {}).get("downlink_sigma", 0.0)
   seed = loaded.folder.manifest.get("seeds", {}).get("noise_seed")
   history = saved_models.history(path / "models")
@@ -93,12 +94,34 @@ def attack_run(
   return path / "attacks" / name
 
 
+def _with_sizes_before(
+  config: Config, folder: pathlib.Path, before: dict | None, suite: Suite | None
+) -> Config:
+  """With the sizes that were attacked here before, whose results are kept: none is lost."""
+  own = suite is not None and any(trial.sizes for trial in suite.trials)
+  if own or not before or not (folder / "by_image").is_dir():
+    return config
+  sizes = {*config.attack_eps, *(row["eps"] for row in before.get("results", []))}
+  return dataclasses.replace(config, attack_eps=tuple(sorted(sizes)))
+
+
 def folder_of(config: Config, suite: Suite | None) -> str:
   """Where results go below `attacks/`: chosen attacks each into a folder of their own."""
   if suite is None:
     return config.evaluation
   told = [repr(trial) for trial in suite.trials]
   return f"{suite.name}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:8]}"
+
+
+def digest_of(file: pathlib.Path) -> str:
+  """What tells a model's file from others of its name.
+
+  Raises:
+    UserError: There is none.
+  """
+  if not file.is_file():
+    raise UserError(f"{file} is no run folder and no file of a model")
+  return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
 
 
 def attack_file(

@@ -231,7 +231,9 @@ def _one_run(run: LoadedRun, effort: Effort) -> dict[str, Any]:
   images, labels = run.client_images(0)
   shape = tuple(run.model.input_shape)
   count = min(effort.canaries, int(np.prod(shape)))
-  steps = run.rounds * private.poisson_steps(config, [len(images)])
+  # Private clients take as many steps each, those of a client of mean size.
+  sizes = list(map(len, run.prepared.clients)) if config.steps_privately else [len(images)]
+  steps = run.rounds * private.poisson_steps(config, sizes)
   watched = min(effort.steps, steps)
   included = one_run.coins(count, config.seed)
   model = _linear(shape, run.model.num_classes, 4.0 * clip_norm)

@@ -13,12 +13,20 @@ from fedsafe_tff.data import survey as survey_lib
 from fedsafe_tff.data.image_set import ImageSet
 from fedsafe_tff.data.remembered import content_hash, remember
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.suites import gradients
 from fedsafe_tff.models.views import parse_views, views_of
+from fedsafe_tff.runs import alone, targets
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.inputs import read_images
 from fedsafe_tff.runs.prepare import Prepared, prepare
 from fedsafe_tff.runs.report.survey_page import write_page
 
+# How many models the attackers climb who are there where copies differ.
+_MODELS = {
+  "noise_ensemble": 10, "averaging": 1, "colluding_mean": 1, "colluding_ensemble": 2,
+  "imitation": 5,
+}  # fmt: skip
+_ANY_SIZE = 0.1
 _BATCH = 32
 _BASE_GIB = 1.3  # TensorFlow and TFF with nothing to do
 
@@ -78,22 +86,16 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   local = config.local_attack_steps if config.trains_robustly else 0
   training = train * (1 + local) * forward_backward
   adaptation = 0.0
-  if config.adapts:
-    count = len(prepared.parts.adaptation)
-    adaptation = count * (config.adaptation_epochs * 2 + config.adaptation_steps)
-    adaptation *= forward_backward
-  attacked = len(prepared.parts.evaluation)
-  if config.attack_images:
-    attacked = min(attacked, config.attack_images)
-  steps = sum(
-    config.attack_steps * config.attack_restarts if ATTACKS[name].iterates else 1
-    for name in config.attacks.split(",")
-  )
-  copies = config.num_clients if config.noisy_downlink else 1
-  # A forward pass is about a third of a step; every victim sees what every adversary makes.
-  each = copies * (steps + copies / 3) * forward_backward
-  views = len(views_of(parse_views(config.test_time_augment)))
-  evaluation = attacked * len(config.attack_eps) * each * views
+  if config.adapts or config.heals_copies:
+    count = len(prepared.parts.adaptation) * config.adaptation_share
+    anew = config.adaptation_epochs if config.adaptation_examples == "each_epoch" else 1
+    adaptation = count * (config.adaptation_epochs * 2 + config.adaptation_steps * anew)
+    adaptation *= forward_backward * (config.adapts + config.num_clients * config.heals_copies)
+  attacked = len(targets.attacked_rows(config, prepared))
+  evaluation = attacked * len(config.attack_eps) * _gradients(config, prepared) * forward_backward
+  if config.evaluation == "strong":  # what attackers without a copy train
+    epochs = min(config.rounds * config.local_epochs, alone.MOST_EPOCHS)
+    evaluation += sum(map(len, prepared.clients)) * epochs * forward_backward
   weights = sum(int(np.prod(spec.shape)) for spec in prepared.model.weight_specs()) * 4 / 2**30
   images = prepared.image_set.images
   pixels = images.nbytes / 2**30
@@ -101,9 +103,39 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   memory = _BASE_GIB + held + weights * (config.num_clients + 4) + pixels / config.num_clients
   return [
     f"training about {_time(training)}, adaptation {_time(adaptation)}, evaluation "
-    f"{_time(evaluation)} at {forward_backward * 1e3:.2f} ms an image and step on this machine",
+    f"{_time(evaluation)} at most, at {forward_backward * 1e3:.2f} ms an image and step on this "
+    "machine",
     f"memory about {memory:.1f} GiB, shards {pixels:.2f} GiB on disk",
   ]
+
+
+def _gradients(config: Config, prepared: Prepared) -> float:
+  """Gradients for an attacked image and size, as if no attack ended it for those that follow.
+
+  A forward pass is about a third of one; every victim sees what every adversary makes.
+  """
+  clients = config.num_clients
+  copies = clients if config.noisy_downlink else 1
+  suite = targets.suite_of(config)
+  if suite is None:
+    steps = sum(
+      config.attack_steps * config.attack_restarts if ATTACKS[name].iterates else 1
+      for name in config.attacks.split(",")
+    )
+    crafted, attempts = copies * steps, copies
+  else:
+    models = {name: count for name, count in _MODELS.items() if copies > 1}
+    models |= {"own_copy": 1, "round_history": 2, "local_update": 1, "surrogate": 1}
+    models["black_box"] = copies
+    if not config.heals_copies:
+      models.pop("imitation", None)
+    crafted = attempts = 0.0
+    for trial in suite.of_classes(prepared.model.num_classes, models).possible(models):
+      adversaries = clients if trial.attacker in ("local_update", "surrogate") else copies
+      crafted += adversaries * models[trial.attacker] * gradients(trial.spec(_ANY_SIZE))
+      attempts += adversaries
+  views = len(views_of(parse_views(config.test_time_augment)))
+  return (crafted + attempts * copies / 3) * views
 
 
 def seconds_per_image(prepared: Prepared) -> float:

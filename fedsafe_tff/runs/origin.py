@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedsafe_tff.data.shortcuts import can_fold
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.accuracy import Scorer
 from fedsafe_tff.evaluation.origin import by_origin, specialists
@@ -25,6 +26,11 @@ def describe(run: RunFolder) -> str:
   other = ~(images.source_sizes == 512).all(axis=1)
   if other.all() or not other.any():
     raise UserError(f"{run.path}: origins are told by files of 512x512 pixels beside others")
+  if not can_fold(images.labels[other], images.groups[other]):
+    raise UserError(
+      f"{run.path}: of the {other.sum()} images of other sizes than 512x512 there are too few, or "
+      "those of one class alone: nothing can be learnt from them"
+    )
   predicted = Scorer(loaded.model, 64).predict(loaded.weights, loaded.images("evaluation")[0])
   counts = by_origin(images.labels, images.source_sizes, parts.train, parts.evaluation, predicted)
   title = images.class_names

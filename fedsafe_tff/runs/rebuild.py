@@ -11,6 +11,7 @@ from fedsafe_tff.runs import saved_models
 from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report.run_folder import RunFolder
+from fedsafe_tff.training import own
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ def rebuild(run: RunFolder) -> Rebuilt:
     UserError: It has no models, an older version stored what trains alone, or the function that
       made the model makes another one now.
   """
-  config = config_of(run)
+  config = config_of(run, with_defense=False)  # a user's file may be gone, and is not needed
   data = run.manifest.get("data")
   if not data:
     raise UserError(f"{run.path} has no manifest that tells of its images: train the run again")
@@ -75,16 +76,26 @@ def rebuild(run: RunFolder) -> Rebuilt:
   return Rebuilt(model, weights, copies, tuple(data["class_names"]))
 
 
-def config_of(run: RunFolder) -> Config:
+def config_of(run: RunFolder, with_defense: bool = True) -> Config:
   """The settings of a run; those that this version does not know are left out.
 
   Where an older version did not know a setting, it has what there was then.
+
+  Args:
+    run: The run folder.
+    with_defense: Whether a user's own defence is loaded; "none" stands for it otherwise.
+
+  Raises:
+    UserError: It can't be loaded.
   """
+  stored = dict(run.config)
+  if not with_defense and own.is_own(str(stored.get("defense", ""))):
+    stored["defense"] = "none"
   names = {field.name for field in dataclasses.fields(Config)}
   return Config(
     **{
       name: tuple(value) if isinstance(value, list) else value
-      for name, value in (BEFORE | run.config).items()
+      for name, value in (BEFORE | stored).items()
       if name in names
     }
   )

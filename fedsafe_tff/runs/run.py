@@ -41,6 +41,9 @@ def run(config: Config, report: bool = True) -> pathlib.Path:
     progress.note(f"run folder {path}")
     finished = "finished" in run_dir_lib.read_manifest(path)
     lacking = intact.broken(path) if finished else intact.Broken.all()
+    if finished and run_dir_lib.read_manifest(path).get("renewing"):
+      # Stopped after models were made again: whose results these are nobody knows any more.
+      lacking = dataclasses.replace(lacking, evaluation=lacking.evaluation or ("evaluation.json",))
     if not lacking.names():
       _compare_finished(config, path, progress)
       built = ", the report is built anew" if report else ""
@@ -138,8 +141,16 @@ def _train_and_evaluate(
     others = False
     if lacking.training:
       stored = intact.models(path)
+      run_dir_lib.write_manifest(path, renewing=True)
       _train(config, prepared, noise, path, progress, stop)
       others = not intact.models(path) <= stored
+      if others and any(stored):
+        tell(
+          "its models are others than before: what lies in attacks/, audit/ and certificates/ is "
+          "of those before, make it again"
+        )
+      if not others:
+        run_dir_lib.write_manifest(path, renewing=False)
     else:  # who is killed after the models were stored leaves copies behind
       shutil.rmtree(path / _COPIES, ignore_errors=True)
     # Trained again on other hardware, models may be others than those that were attacked.
@@ -160,7 +171,7 @@ def _train_and_evaluate(
       )
     seconds = round(time.monotonic() - started, 1)
     run_dir_lib.write_manifest(
-      path, finished=_now(), seconds_of_last_session=seconds, in_session=False
+      path, finished=_now(), seconds_of_last_session=seconds, in_session=False, renewing=False
     )
 
 

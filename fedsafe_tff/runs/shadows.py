@@ -155,6 +155,8 @@ def shadow_models(
           f"{duration(spent / trainings * left)}"
         )
       made.append(found)
+    if stop.requested:
+      raise Stopped(f"stopped by {stop.signal_name}: the same command continues")
   names = [GLOBAL, COPY] if has_copies(run) else [GLOBAL]
   return Shadows(
     np.stack([found["trained"] for found in made]),

@@ -18,7 +18,8 @@ def answer(capsys, *flags):
 
 
 def test_the_numbers_that_must_come_out(capsys):
-  small = ("--client_images=400", "--rounds=1", "--local_epochs=20")
+  # 13 batches an epoch, as a run takes them: 250 steps.
+  small = ("--client_images=400", "--rounds=1", "--local_epochs=19.23")
   _, table = answer(capsys, "--target_epsilon=1", *small)
   assert table["one Gaussian at sensitivity 1, classical"][0] == "4.845"
   assert table["one Gaussian at sensitivity 1, analytic"][0] == "3.731"
@@ -43,15 +44,15 @@ def test_every_reading_stands_beside_the_others(capsys, tmp_path):
   for name in ("output: uploads, 3 rounds", "central: 3 rounds", "tree: 3 rounds"):
     assert float(table[name][4]) <= 4.0
   names = " ".join(table)
-  for reading in ("shuffled: 3 epochs", "replace-one", "a patient with 2 images"):
+  for reading in ("shuffled: 4 epochs", "replace-one", "a patient with 2 images"):
     assert reading in names
   assert table["distributed: 3 rounds"][4] == "unbounded" and "not cryptography" in out
 
 
 def test_what_cannot_be_had_is_told_and_the_rest_is_answered(capsys):
   out, table = answer(
-    capsys, "--noise_multiplier=1", "--client_images=20", "--batch_size=50", "--delta=0.1",
-    "--rounds=2",
+    capsys, "--noise_multiplier=1", f"--client_images={','.join(['20'] * 15)}", "--batch_size=50",
+    "--delta=0.1", "--rounds=2",
   )
   assert "dp_sgd can't be had" in out and "batches of 50 from a client with 20" in out
   assert "larger than 1/n" in out and "output: uploads, 2 rounds" in table
@@ -81,3 +82,16 @@ def test_target_and_noise_together_are_refused():
 def test_help_lists_the_flags(capsys):
   assert privacy(["--help"]) == 0
   assert "--[no]adaptive_clip" in capsys.readouterr().out
+
+
+def test_dp_sgd_takes_the_steps_that_a_run_takes(capsys):
+  from fedsafe_tff.runs.config import Config
+  from fedsafe_tff.runs.private import poisson_steps
+
+  sizes, config = (141, 264, 387), Config(batch_size=32, local_epochs=2)
+  steps = 24 * poisson_steps(config, sizes)
+  _, table = answer(
+    capsys, "--noise_multiplier=2", "--client_images=141,264,387", "--rounds=24",
+    "--batch_size=32", "--local_epochs=2",
+  )  # fmt: skip
+  assert steps == 432 and any(name.startswith(f"dp_sgd: {steps} steps") for name in table)

@@ -141,6 +141,17 @@ def test_volumes_are_patients(tmp_path):
   assert adds_up(data, root)
 
 
+def test_volumes_of_one_file_name_are_patients_each(tmp_path):
+  """As t1.nii.gz in the folder of every case; BIDS names the patient, of two volumes too."""
+  names = ["a/001.nii.gz", "b/001.nii.gz", "a/sub-7/x.nii.gz", "b/sub-7/y.nii.gz"]
+  for seed, name in enumerate(names):
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    values = np.random.default_rng(seed).integers(0, 999, (SIDE, SIDE, 2)).astype(np.int16)
+    (tmp_path / name).write_bytes(files.nifti(values))
+  data = load(tmp_path)
+  assert len(data) == 8 and len(set(data.patients)) == 3 == len(set(data.groups))
+
+
 def test_names_are_data(tmp_path):
   root = save(tmp_path, "a/0.png", "b/0.png")
   odd = ["a/<b>bold.png", "a/new\nline.png", "a/-rf.png", "a/--flag=1.png", "b/$(id).png",

@@ -93,3 +93,13 @@ def test_twelve_pictures_of_every_class_and_site_as_the_model_sees_them():
   assert [title for title, _ in made] == ["class well", "class ill", "site A", "site B"]
   assert made[0][1].shape == (8, 96, 1) and made[2][1].shape == (8, 40, 1)
   np.testing.assert_array_equal(made[2][1][:, 8:16], data.images[1])
+
+
+def test_what_is_too_small_for_folds_has_no_shortcuts():
+  some = image_set()
+  labels = np.zeros_like(some.labels)
+  assert shortcuts.find(image_set(labels=labels)) == []
+  labels[:] = np.arange(COUNT)  # a class for each image
+  assert shortcuts.find(image_set(labels=labels)) == []
+  assert not shortcuts.can_fold(np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.arange(8))
+  assert shortcuts.can_fold(np.array([0, 0, 0, 0, 0, 1]), np.arange(6))

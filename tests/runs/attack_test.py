@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 import shutil
 
 import numpy as np
@@ -220,6 +221,29 @@ def test_fewer_images_leave_what_was_made_of_all(run, one_attacker):
   assert sorted((run / "attacks" / "strong" / "by_image").iterdir()) == kept
   found = tiny.read_json(run / "attacks" / "strong-3-images" / "evaluation.json")
   assert found["attacked_images"] == 3
+
+
+def test_sizes_that_were_attacked_before_stay_in_the_results(run, one_attacker):
+  assert attack.attack([str(run), "--attack_eps=0.1", "--attack_images=2"]) == 0
+  assert attack.attack([str(run), "--attack_eps=0.2", "--attack_images=2"]) == 0
+  found = tiny.read_json(run / "attacks" / "strong-2-images" / "evaluation.json")
+  assert [row["eps"] for row in found["results"]] == [0.1, 0.2]
+
+
+def test_files_of_one_name_and_questions_have_folders_of_their_own(
+  run, one_attacker, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  weights = load_run(run).weights
+  (tmp_path / "other").mkdir()
+  np.savez(tmp_path / "global.npz", **{f"{i:02d}": w for i, w in enumerate(weights)})
+  np.savez(tmp_path / "other" / "global.npz", **{f"{i:02d}": w + 1 for i, w in enumerate(weights)})
+  for file, images in (("global.npz", 2), ("other/global.npz", 2), ("global.npz", 3)):
+    words = ["--attack_eps=0.1", f"--attack_images={images}"]
+    assert attack.attack([file, *file_words(run), *words]) == 0
+  made = sorted(str(p.parent) for p in (tmp_path / "attacks").glob("*/*/evaluation.json"))
+  assert len(made) == 3 and len({pathlib.Path(name).parent for name in made}) == 2
+  assert sum(name.endswith("strong-2-images") for name in made) == 2
 
 
 def test_files_that_are_no_models_of_these_images(run, tmp_path):

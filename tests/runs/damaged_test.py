@@ -11,7 +11,7 @@ import pytest
 from fedsafe_tff.commands import attack, compare, export, report, train
 from fedsafe_tff.data import sums
 from fedsafe_tff.errors import Notice, UserError
-from fedsafe_tff.runs import loop
+from fedsafe_tff.runs import loop, run_dir
 from fedsafe_tff.runs.export import open_model
 from tests.runs import tiny
 
@@ -99,6 +99,15 @@ def test_evaluation_is_made_again_and_nothing_is_trained(run, whole, capsys, mon
   ).read_bytes()
   assert train.train(words(run.parent)) == 0
   assert "this run is complete" in capsys.readouterr().out
+
+
+def test_after_a_stop_among_new_models_nobodys_results_are_taken(run, whole, capsys):
+  """Trained again on other hardware, they may be others than those that were attacked."""
+  run_dir.write_manifest(run, renewing=True)
+  assert train.train(words(run.parent)) == 0
+  assert "damaged or gone is evaluation.json: made again" in capsys.readouterr().out
+  assert tiny.read_json(run / "manifest.json")["renewing"] is False
+  assert_same(run, whole)
 
 
 def test_models_and_tables_come_from_checkpoint_and_events(run, whole, capsys):

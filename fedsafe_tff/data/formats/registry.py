@@ -67,12 +67,13 @@ def looks_like_image(path: str | os.PathLike) -> bool:
     return "regular" in str(error)
 
 
-def read(path: str | os.PathLike, reading: Reading) -> Contents:
+def read(path: str | os.PathLike, reading: Reading, told: str = "") -> Contents:
   """The frames of a file.
 
   Args:
     path: The file; nothing but a regular file is opened.
     reading: How it is read.
+    told: Its name below the folder of the data, which tells volumes of one file name apart.
 
   Raises:
     NotAnImage: Neither name nor content say that it is an image.
@@ -97,7 +98,7 @@ def read(path: str | os.PathLike, reading: Reading) -> Contents:
         raise Unreadable(f"{_OTHER_IMAGES[suffix]} is not supported: convert it")
       raise NotAnImage(f"it is not an image ({suffix or 'no ending'})")
     try:
-      contents = _read(kind, file, reading, name)
+      contents = _read(kind, file, reading, told or name)
     except MemoryError:
       raise Unreadable("it takes more memory than there is") from None
   if not contents.frames:  # a TIFF whose first page lies behind its end

@@ -32,7 +32,7 @@ def _uplink(name: str, settings: PrivacySettings, sigma: float) -> Mechanism:
     delta=settings.delta,
     observer="server",
     noise_multiplier=z,
-    units=min(settings.client_images),
+    units=len(settings.client_images),
     upload_clip=settings.clip_norm,
     upload_sigma=sigma,
     nominal_epsilon=nominal if sigma > 0 else None,

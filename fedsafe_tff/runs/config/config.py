@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from fedsafe_tff import users_code
 from fedsafe_tff.attacks.registry import ATTACKS
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.learning.registry import AGGREGATORS
@@ -50,6 +51,7 @@ _NOT_COMPARED = (
   "run_dir",
   "cache_dir",
   "data_dir",
+  "metadata",  # what it tells is a part of the images' identity
   "init_from",
   "keep_checkpoints",
   "checkpoint_every",
@@ -226,5 +228,16 @@ class Config(
     return [
       f"--{name}: {other.get(name)!r} there, {value!r} here"
       for name, value in mine.items()
-      if name not in _NOT_COMPARED and other.get(name) != value
+      if name not in _NOT_COMPARED and not _same(name, other.get(name), value)
     ]
+
+
+def _same(name: str, one: Any, other: Any) -> bool:
+  """Whether two values of a setting mean the same, wherever a user's files lie.
+
+  What is in them is compared as `runs.inputs.Inputs`.
+  """
+  if name not in ("model", "defense") or not isinstance(one, str):
+    return one == other
+  short = [[users_code.short_name(part) for part in value.split("+")] for value in (one, other)]
+  return short[0] == short[1]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.report import (
   certificates_page,
   plots,
@@ -145,5 +146,11 @@ def _attacks(title: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(run: RunFolder) -> str:
-  words = run.manifest.get("command", [])[1:]
+  """The settings that are not at their defaults: what was typed may have been another command."""
+  usual = Config().as_dict()
+  words = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+    for name, value in run.config.items()
+    if name in usual and value != usual[name] and name != "run_dir"
+  ]
   return shlex.join(["python", "-m", "experiments.train", *words])

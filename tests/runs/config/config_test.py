@@ -5,6 +5,7 @@ import pytest
 
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.runs.config import GROUPS, Config
+from fedsafe_tff.runs.config import config as config_module
 from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.config.defense import DEFENSES
 from fedsafe_tff.runs.config.setting import setting_of
@@ -214,3 +215,14 @@ def test_older_configurations_mean_the_papers_evaluation():
   assert difference == "--evaluation: 'paper' there, 'standard' here"
   assert "evaluation" not in Config(evaluation="paper").identity()
   assert Config().identity()["evaluation"] == "standard"
+
+
+def test_where_a_users_files_lie_is_no_difference():
+  here = Config(dataset="image_folder", data_dir="x", metadata="/home/u/t.csv")
+  assert here.differences(here.as_dict() | {"metadata": "t.csv", "data_dir": "y"}) == []
+  there = here.as_dict() | {"model": "a/nets.py:net", "defense": "local+a/mine.py:make"}
+  mine = dict(there) | {"model": "/b/nets.py:net", "defense": "local+/b/mine.py:make"}
+  for name in ("model", "defense"):
+    assert config_module._same(name, there[name], mine[name])
+  assert not config_module._same("model", "a/nets.py:net", "a/nets.py:other")
+  assert not config_module._same("rounds", 3, 4)

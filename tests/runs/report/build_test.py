@@ -73,7 +73,7 @@ def test_the_facts_of_the_run_stand_in_it(page):
     "trivial: majority_class 0.625",
     "pgd 0.03 0.812 0.831 0.331",
     "No differential privacy: uploads carry no noise.",
-    "python -m experiments.train --rounds=3",
+    "python -m experiments.train --num_clients=2 --rounds=3 --defense=distributed_noise",
     "--attack_eps [0.005, 0.012, 0.017, 0.03, 0.05]",
     'versions {"numpy": "1.25"}',
     "git_commit null",
@@ -95,11 +95,13 @@ def test_html_in_names_is_escaped(tmp_path):
 
 
 def test_the_command_can_be_pasted_into_a_shell(tmp_path):
-  synthetic.interrupted(tmp_path)
-  words = ["train.py", "--data_dir=my images", "--augment="]
+  """Whatever command made it, with a preset or as one of several runs."""
+  synthetic.interrupted(tmp_path, dataset="brain_tumor", data_dir="my images", augment="")
+  words = ["demo.py", "demo", "--preset=demo"]
   (tmp_path / "manifest.json").write_text(json.dumps({"command": words}))
-  command = "python -m experiments.train '--data_dir=my images' --augment="
-  assert command in Page(build(tmp_path)).text
+  text = Page(build(tmp_path)).text
+  assert "python -m experiments.train --dataset=brain_tumor '--data_dir=my images'" in text
+  assert " --augment= " in text and "experiments.train demo" not in text
 
 
 def test_an_interrupted_run_has_a_page_too(tmp_path):
