@@ -34,6 +34,11 @@ def current() -> dict[str, int]:
   }
 
 
+def of_models() -> dict[str, int]:
+  """Those that models depend on, and what is kept of making them: of attackers they do not."""
+  return {name: number for name, number in current().items() if name != "attackers"}
+
+
 def drawn_by(facts: Mapping[str, Any]) -> dict[str, int]:
   """Keys and splits of a manifest or an evaluation."""
   told = facts.get("result_versions", {})

@@ -19,7 +19,8 @@ python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.tra
 --attack_eps   sizes in pixels of [0, 1]; 0.012,0.03 by default
 --attack_images  how many images; under strong 100 by default
 --data_dir, --cache_dir, --init_from, --metadata  where what a run was made of lies now
---out          folder of the results of a file; by default below attacks/, by its name and content
+--out          folder of the results of a file; by default below attacks/, by its name and content,
+               and by the images and clients
 
 The results of a run go into its folder, below attacks/, and into its report. Ctrl-C stops; the same
 command goes on attack by attack.
@@ -122,7 +123,7 @@ def _file(
   changed = attack_lib.changed(config, settings)
   out = pathlib.Path(own["out"]).expanduser()
   if not own["out"]:  # every run has a global.npz, and each question results of its own
-    name = f"{target.stem}-{attack_lib.digest_of(target)}"
+    name = f"{target.stem}-{attack_lib.digest_of(target, changed)}"
     out = pathlib.Path("attacks") / name / attack_lib.folder_of(changed, suite)
     if settings.get("attack_images"):
       out = out.with_name(f"{out.name}-{settings['attack_images']}-images")

@@ -68,9 +68,9 @@ def audit(arguments: Sequence[str]) -> int:
   except Stopped as stopped:
     print(stopped, flush=True)
     return 1
+  print(text, flush=True)
   for path in paths:
     build(path)
-  print(text)
   where = paths[0] / audit_lib.FOLDER
   print(f"audit: {where / f'{audits.NAME}.md' if len(runs) > 1 else where}")
   return 1 if any(each["one_run"]["refuted"] for each in found) else 0

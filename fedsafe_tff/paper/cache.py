@@ -29,6 +29,7 @@ from fedsafe_tff.paper import identity
 from fedsafe_tff.paper.cells import Cell
 from fedsafe_tff.paper.request import Request
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.training import own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +241,8 @@ def _begins_alike(config: Config, stored: dict[str, Any]) -> bool:
 
 def by_other_attackers(config: Config, evaluation: dict[str, Any]) -> bool:
   """Whether a suite was run when one of its attackers held something else of such copies."""
-  if config.evaluation != "strong" or not config.heals_copies:
+  users = "copies" in own.slots_of(config.defense)
+  if config.evaluation != "strong" or not (config.heals_copies or users):
     return False
   return evaluation.get("result_versions", {}).get("attackers", 1) < 2  # `evaluation.suites`
 

@@ -66,19 +66,28 @@ def sections(totals: Sequence[Row], folder: pathlib.Path) -> list[Section]:
 
 
 def _pairs(totals: Sequence[Row]) -> Iterator[tuple[dict[str, Any], PairedRates]]:
-  right: dict[tuple, dict[str, dict[int, str]]] = {}  # by place and side, cell and seed
+  # By place and side, then by cell, to its outcomes by seed and images.
+  right: dict[tuple, dict[tuple[str, str], dict[tuple, str]]] = {}
   for row in totals:
     told = {} if row.get("images_of_patients") else row.get(BY_IMAGE) or {}
-    cell = ", ".join(part for part in (method_name(row["method"]), row["variant"]) if part)
     for side in _SIDES:
       if told.get(side):
-        place = row["task"], row["eps"], side
-        right.setdefault(place, {}).setdefault(cell, {})[row["seed"]] = told[side]
+        cells = right.setdefault((row["task"], row["eps"], side), {})
+        found = cells.setdefault((row["method"], row["variant"]), {})
+        found[row["seed"], told.get("images")] = told[side]
   for (task, eps, side), cells in right.items():
+    first_variant = next(iter(cells))[1]
     for (one, first), (other, second) in itertools.combinations(cells.items(), 2):
-      seeds = [s for s in first if s in second and len(first[s]) == len(second[s])]
-      if not seeds:
+      # Of a study's variants each stands against the first one, and not against all others.
+      if one[1] != other[1] and not (one[0] == other[0] and one[1] == first_variant):
         continue
-      outcomes = [np.array([c == "1" for s in seeds for c in by[s]]) for by in (first, second)]
-      where = {"task": task, "eps": eps, "side": side, "first": one, "second": other}
-      yield where | {"seeds": len(seeds)}, mcnemar(*outcomes)
+      same = [key for key in first if key in second]
+      if not same:
+        continue
+      outcomes = [np.array([c == "1" for key in same for c in by[key]]) for by in (first, second)]
+      where = {"task": task, "eps": eps, "side": side, "first": _name(one), "second": _name(other)}
+      yield where | {"seeds": len(same)}, mcnemar(*outcomes)
+
+
+def _name(cell: tuple[str, str]) -> str:
+  return ", ".join(part for part in (method_name(cell[0]), cell[1]) if part)

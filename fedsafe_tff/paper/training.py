@@ -192,7 +192,7 @@ class Training:
 
     # The way of making them may be a user's own: settings and sources tell which.
     told = [identity.digest(identity.copies_config(config)), self.inputs(config).facts()]
-    made_by = json.dumps([*told, versions.current()], sort_keys=True)
+    made_by = json.dumps([*told, versions.of_models()], sort_keys=True)
     made_of = copies_lib.made_of(trainer, state, made_by)
     kept = copies_lib.Kept(self.path / "copies.partial", made_of)
     copies, spent = copies_lib.make(trainer, state, config.num_clients, kept, after_some)
@@ -239,7 +239,7 @@ class Training:
     file = self.cache.adapted(cell.config)
     inputs = self.inputs(identity.adapted_config(cell.config)).facts()
     # The folder's name tells the settings alone, not the sources of a user's adaptation.
-    made_by = json.dumps(inputs | versions.current(), sort_keys=True)
+    made_by = json.dumps(inputs | versions.of_models(), sort_keys=True)
     kept = passes.Kept(file.with_suffix(".partial"), made_by)
 
     def after_pass(text: str, over: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fedsafe_tff.attackers.holding import digest
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation.result import AttackResult
 from fedsafe_tff.evaluation.transfer import Evaluator
@@ -60,6 +61,7 @@ class UnderSuite:
     if suite is None:
       raise UserError("the paper's evaluation is no suite")
     self._suite, self._evaluator, self._log = suite, evaluator, log
+    self._images = digest(targets.attacked_images(config, prepared)).hex()
     self._who = Attackers(
       config, prepared, weights, copies, sigma=sigma, history=history, surrogates=surrogates
     )
@@ -73,8 +75,8 @@ class UnderSuite:
     Returns:
       `result` of all attackers together, `results` of each attacker (all together last), `trials`,
       `left_out` with the reasons, `notes` on what attackers hold, `masking`, `by_image` (a 1 for
-      every image that the first client's copy, or another's, is right on in the end) and the rows
-      of the `transfer_matrix`.
+      every image that the first client's copy, or another's, is right on in the end, and which
+      images they are) and the rows of the `transfer_matrix`.
 
     Raises:
       UserError: An attacker needs more clients than there are.
@@ -94,7 +96,7 @@ class UnderSuite:
       "left_out": left_out,
       "notes": self._who.notes(self._suite),
       "masking": masking,
-      BY_IMAGE: _by_image(results[-1]),
+      BY_IMAGE: _by_image(results[-1]) | {"images": self._images},
       "transfer_matrix": [row for result in results for row in result.rows()],
     }
 

@@ -71,7 +71,7 @@ def surrogate(
   if folder is None:
     return make
   settings = [epochs, *(getattr(config, name) for name in _OF_SURROGATES)]
-  about = json.dumps([settings, prepared.inputs.data_hash, versions.current()])
+  about = json.dumps([settings, prepared.inputs.data_hash, versions.of_models()])
 
   def kept(client: int, key: tf.Tensor) -> Weights:
     begins = prepared.model.init(keys.fold(key, keys.INIT))

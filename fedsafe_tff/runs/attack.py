@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -113,15 +114,17 @@ def folder_of(config: Config, suite: Suite | None) -> str:
   return f"{suite.name}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:8]}"
 
 
-def digest_of(file: pathlib.Path) -> str:
-  """What tells a model's file from others of its name.
+def digest_of(file: pathlib.Path, config: Config) -> str:
+  """What tells a model's file from others of its name, and its images and clients from others.
 
   Raises:
     UserError: There is none.
   """
   if not file.is_file():
     raise UserError(f"{file} is no run folder and no file of a model")
-  return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+  asked = config.without_attacks().identity() | {"data_dir": config.data_dir}
+  told = json.dumps(asked, sort_keys=True).encode()
+  return hashlib.sha256(file.read_bytes() + told).hexdigest()[:8]
 
 
 def attack_file(
@@ -157,6 +160,11 @@ def attack_file(
   prepared = dataclasses.replace(prepared, model=model)
   copies = [weights] * config.num_clients
   make_folder(out, "give another --out")
+  try:
+    before = json.loads((out / "evaluation.json").read_bytes())
+  except (OSError, ValueError):
+    before = None
+  config = _with_sizes_before(config, out, before, suite)
   with locked(out / run_dir.LOCK, f"another process works in {out}: wait for its end"):
     evaluate.evaluate(
       config, prepared, weights, copies, out, log, keep=True, suite=suite, network=network

@@ -174,7 +174,7 @@ class Attackers:
         continue
       count = self._named(name).count or len(self._seen) + 1
       found[name] = (
-        f"the mean of the copies received in the last {count} rounds"
+        f"the mean of the copies received in the last {count} rounds that are kept"
         if self._seen
         else f"the mean of {count} copies of the last global model, all but one drawn anew"
       )

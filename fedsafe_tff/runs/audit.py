@@ -29,7 +29,7 @@ from fedsafe_tff.training.steps import clip_by_norm
 FOLDER = "audit"
 _BATCH = 4  # images of the batch that is inverted, beside the single one
 _PRESUMED_CLIP = 1.0  # of an attacker on a training that clips nothing
-_VERSION = 2  # of what an audit does
+_VERSION = 3  # of what an audit does
 Log = Callable[[str], None]
 
 

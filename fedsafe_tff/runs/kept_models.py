@@ -37,7 +37,8 @@ class Kept:
         if archive["made_of"].tobytes() != self._made_of:
           return None
         weights = (archive[name] for name in sorted(filter(str.isdecimal, archive), key=int))
-        return tuple(weights), float(archive["seconds"])
+        seconds = float(archive["seconds"]) if "seconds" in archive else 0.0  # of older versions
+        return tuple(weights), seconds
     except FileNotFoundError:
       return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, sums.Damaged):

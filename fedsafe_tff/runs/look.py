@@ -26,6 +26,7 @@ _MODELS = {
   "noise_ensemble": 10, "averaging": 1, "colluding_mean": 1, "colluding_ensemble": 2,
   "imitation": 5,
 }  # fmt: skip
+_HEALED = 7  # copies that attackers of a client have healed, or heal
 _ANY_SIZE = 0.1
 _BATCH = 32
 _BASE_GIB = 1.3  # TensorFlow and TFF with nothing to do
@@ -88,14 +89,21 @@ def estimate(config: Config, prepared: Prepared) -> list[str]:
   adaptation = 0.0
   if config.adapts or config.heals_copies:
     count = len(prepared.parts.adaptation) * config.adaptation_share
-    anew = config.adaptation_epochs if config.adaptation_examples == "each_epoch" else 1
-    adaptation = count * (config.adaptation_epochs * 2 + config.adaptation_steps * anew)
-    adaptation *= forward_backward * (config.adapts + config.num_clients * config.heals_copies)
+    epochs = config.adaptation_epochs
+    anew = epochs if config.adaptation_examples == "each_epoch" else 1
+    once = count * (epochs * 2 + config.adaptation_steps * anew) * forward_backward
+    if config.adaptation_examples == "iterated":  # as if every pass found as many as there are
+      passes = config.adaptation_passes
+      once = sum(count * (epochs * (1 + n) + config.adaptation_steps) for n in range(1, passes + 1))
+      once *= forward_backward
+    adaptation = once * (config.adapts + config.num_clients * config.heals_copies)
   attacked = len(targets.attacked_rows(config, prepared))
   evaluation = attacked * len(config.attack_eps) * _gradients(config, prepared) * forward_backward
   if config.evaluation == "strong":  # what attackers without a copy train
-    epochs = min(config.rounds * config.local_epochs, alone.MOST_EPOCHS)
+    epochs = min(config.rounds * config.local_epochs, alone.MOST_EPOCHS) + config.local_epochs
     evaluation += sum(map(len, prepared.clients)) * epochs * forward_backward
+    if config.heals_copies:  # who averages, and who imitates
+      evaluation += _HEALED * config.num_clients * once
   weights = sum(int(np.prod(spec.shape)) for spec in prepared.model.weight_specs()) * 4 / 2**30
   images = prepared.image_set.images
   pixels = images.nbytes / 2**30

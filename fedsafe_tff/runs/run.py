@@ -41,15 +41,19 @@ def run(config: Config, report: bool = True) -> pathlib.Path:
     progress.note(f"run folder {path}")
     finished = "finished" in run_dir_lib.read_manifest(path)
     lacking = intact.broken(path) if finished else intact.Broken.all()
-    if finished and run_dir_lib.read_manifest(path).get("renewing"):
-      # Stopped after models were made again: whose results these are nobody knows any more.
+    forced = finished and run_dir_lib.read_manifest(path).get("renewing")
+    if forced:
+      progress.note(
+        "the session before ended while its models were made again: whose results these are nobody "
+        "knows any more, so it is evaluated again"
+      )
       lacking = dataclasses.replace(lacking, evaluation=lacking.evaluation or ("evaluation.json",))
     if not lacking.names():
       _compare_finished(config, path, progress)
       built = ", the report is built anew" if report else ""
       progress.note(f"this run is complete: nothing to train{built}")
     else:
-      if finished:
+      if finished and not forced:
         names = ", ".join(lacking.names())
         progress.note(f"this run was complete, but damaged or gone is {names}: made again")
       with _session(path, progress):
@@ -149,7 +153,8 @@ def _train_and_evaluate(
           "its models are others than before: what lies in attacks/, audit/ and certificates/ is "
           "of those before, make it again"
         )
-      if not others:
+        run_dir_lib.write_manifest(path, models_renewed=_now())
+      if not others and not lacking.evaluation:
         run_dir_lib.write_manifest(path, renewing=False)
     else:  # who is killed after the models were stored leaves copies behind
       shutil.rmtree(path / _COPIES, ignore_errors=True)

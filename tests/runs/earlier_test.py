@@ -69,7 +69,7 @@ def test_averaging_takes_the_true_rounds_and_says_so(every):
   found = every.results
   assert [row["attacker"] for row in found["results"]] == ["averaging", "round_history", "worst"]
   assert found["notes"] == {
-    "averaging": "the mean of the copies received in the last 3 rounds"
+    "averaging": "the mean of the copies received in the last 3 rounds that are kept"
   }
   rounds = copies(every, saved_models.history(every.folder.path / "models"))
   averaging = who(every, rounds)._all["averaging"]

@@ -74,7 +74,11 @@ def _shape(kind, head: bytes):
 
 
 def _patient(name: str) -> str:
-  found = re.search(r"sub-([A-Za-z0-9]+)", name)
+  """By BIDS `sub-ID` in the file's name, else by a folder of that name, else each of its own."""
+  *folders, file = name.split("/")
+  found = re.search(r"sub-([A-Za-z0-9]+)", file)
+  for folder in reversed(folders):
+    found = found or re.fullmatch(r"sub-([A-Za-z0-9]+)", folder)
   return pseudonym(found.group(1)) if found else pseudonym("volume", name)
 
 

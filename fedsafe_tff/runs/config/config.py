@@ -51,7 +51,6 @@ _NOT_COMPARED = (
   "run_dir",
   "cache_dir",
   "data_dir",
-  "metadata",  # what it tells is a part of the images' identity
   "init_from",
   "keep_checkpoints",
   "checkpoint_every",
@@ -228,7 +227,8 @@ class Config(
     return [
       f"--{name}: {other.get(name)!r} there, {value!r} here"
       for name, value in mine.items()
-      if name not in _NOT_COMPARED and not _same(name, other.get(name), value)
+      # What a table tells is a part of the images' identity.
+      if name not in (*_NOT_COMPARED, "metadata") and not _same(name, other.get(name), value)
     ]
 
 

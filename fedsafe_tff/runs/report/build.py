@@ -8,6 +8,7 @@ from typing import Any
 
 from fedsafe_tff.data.files import atomic_path
 from fedsafe_tff.runs.config import Config
+from fedsafe_tff.runs.config.config import BEFORE
 from fedsafe_tff.runs.report import (
   certificates_page,
   plots,
@@ -88,6 +89,7 @@ def build(path: str | pathlib.Path, damaged: list[str] | None = None) -> pathlib
       *map(_damaged, damaged or ()),
       *warnings.left_out(run.metrics, run.clients),
       *warnings.warnings(run.evaluation),
+      *_older(run),
     ],
     evaluated=_attacks("Attacks", run.evaluation),
     again=[_attacks(f"Evaluated again: {name}", found) for name, found in run.again.items()],
@@ -145,12 +147,28 @@ def _attacks(title: str, evaluation: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
+def _older(run: RunFolder) -> list[str]:
+  """What in the folder an older version made, or was made of models of before."""
+  told = []
+  for name, evaluation in {"": run.evaluation, **run.again}.items():
+    where = f"{name}: " if name else ""
+    found = warnings.other_attackers(evaluation, run.heals_copies())
+    told += [where + line for line in found]
+  renewed = run.manifest.get("models_renewed")
+  if renewed and (run.again or run.audit or (run.path / "certificates").is_dir()):
+    told.append(
+      f"models were made again at {renewed} and are others than before: attacks/, audit/ and "
+      "certificates/ from before are of the old ones"
+    )
+  return told
+
+
 def _command(run: RunFolder) -> str:
   """The settings that are not at their defaults: what was typed may have been another command."""
   usual = Config().as_dict()
   words = [
     f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
-    for name, value in run.config.items()
+    for name, value in (BEFORE | run.config).items()
     if name in usual and value != usual[name] and name != "run_dir"
   ]
   return shlex.join(["python", "-m", "experiments.train", *words])

@@ -117,6 +117,10 @@ class RunFolder:
       return None  # from before it was measured
     return float(rounds.sum()) + (copies or 0.0) if len(rounds) else None
 
+  def heals_copies(self) -> bool:
+    """Whether the server adapted each client's copy."""
+    return _parts(self.config).adapts_copies
+
   def trains_on_attacked(self) -> bool:
     """Whether its clients trained on attacked images: their accuracy is that on these."""
     return _parts(self.config).gradient is not None
@@ -167,7 +171,8 @@ def names(runs: Sequence[RunFolder]) -> list[str]:
 def _parts(run_config: dict[str, Any]) -> Defense:
   # A user's file may be gone: of what it does nothing is told that is not stored.
   name = str(run_config.get("defense", "none"))
-  return Defense() if own.is_own(name) else defense_of(name)
+  ours = [part for part in name.split("+") if not own.is_own(part)]
+  return defense_of("+".join(ours)) if ours else Defense()
 
 
 class _Reader:

@@ -18,6 +18,22 @@ def warnings(evaluation: Mapping[str, Any]) -> list[str]:
   return [*collapsed(evaluation), *masked(evaluation)]
 
 
+def other_attackers(evaluation: Mapping[str, Any], heals: bool) -> list[str]:
+  """That who averages copies had others than the server makes, as an older version had it.
+
+  Args:
+    evaluation: As for `warnings`.
+    heals: Whether the run's copies are not plainly noised.
+  """
+  averages = any(r.get("attacker") == "averaging" for r in evaluation.get("results", []))
+  if not heals or not averages or evaluation.get("result_versions", {}).get("attackers", 1) > 1:
+    return []
+  return [
+    "the attacker averaging had noised copies where the server heals them, which nobody receives "
+    "(an older version's mistake): attack the run again, fedsafe attack RUN_DIR"
+  ]
+
+
 def collapsed(evaluation: Mapping[str, Any]) -> list[str]:
   """That a model looks robust because it hardly looks at the image, as in Table 1."""
   majority = evaluation.get("majority_class")
