@@ -71,6 +71,8 @@ def test_a_finished_run_is_attacked_by_all_who_know_it(run, few_steps, capsys, m
   def forbidden(*args):
     raise AssertionError("attacked twice")
 
+  kept = sorted(file.name for file in (run / "attacks" / "surrogates").glob("*.npz"))
+  assert kept == [f"client_{client:05d}.npz" for client in range(3)]
   monkeypatch.setattr(Evaluator, "attack", forbidden)
   assert attack.attack(words) == 0  # all of it is on disk
   assert tiny.read_json(run / "attacks" / "strong" / "evaluation.json") == found
