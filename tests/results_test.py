@@ -21,7 +21,9 @@ METHODS = (
   "local_adversarial_training",
 )
 # Defences of the pages' own that make copies.
-OWN_COPIES = ("noisy_adaptation.py:at_sigma", "cross_copy.py:cross")
+OWN_COPIES = (
+  "noisy_adaptation.py:at_sigma", "cross_copy.py:cross", "local+noise", "local+adaptation+noise",
+)  # fmt: skip
 NUMBERS = sorted(RESULTS.glob("*/numbers.csv"))
 SWEEP = RESULTS / "sweep.tar.xz"
 ARCHIVES = [SWEEP, *sorted(RESULTS.glob("*/runs.tar.xz"))]
