@@ -169,6 +169,6 @@ def _command(run: RunFolder) -> str:
   words = [
     f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
     for name, value in (BEFORE | run.config).items()
-    if name in usual and value != usual[name] and name != "run_dir"
+    if name in usual and value != usual[name] and name not in ("run_dir", "cache_dir")
   ]
   return shlex.join(["python", "-m", "experiments.train", *words])
