@@ -7,7 +7,6 @@ nominal epsilon. With a noise multiplier (noise over the clipping norm; of `outp
 every mechanism is read at that. `epsilon` is what can be proved, `nominal eps` what a formula says.
 """
 
-import math
 from collections.abc import Sequence
 
 from absl import flags
@@ -104,9 +103,9 @@ def _sizes(entries: Sequence[str]) -> tuple[int, ...]:
 def _steps(values: flags.FlagValues) -> int:
   if not values.local_epochs > 0:
     raise UserError(f"--local_epochs={values.local_epochs} must be above 0")
-  sizes = _sizes(values.client_images) or (1,)
-  # As a run draws them (`runs.private.poisson_steps`): epochs of a client of mean size.
-  of_epoch = math.ceil(sum(sizes) / len(sizes) / values.batch_size)
+  from fedsafe_tff.runs.private import batches_of_epoch  # as a run draws them
+
+  of_epoch = batches_of_epoch(_sizes(values.client_images) or (1,), values.batch_size)
   return max(1, round(values.local_epochs * of_epoch))
 
 

@@ -21,13 +21,10 @@ from fedsafe_tff.runs.prepare import Prepared
 from fedsafe_tff.training import feeds, local
 
 Weights = Sequence[tf.Tensor | np.ndarray]
-_SETTINGS = (
-  "defense", "rounds", "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay",
-  "augment",
-)  # fmt: skip
 _OF_SURROGATES = (
   "batch_size", "learning_rate", "momentum", "gradient_clip", "weight_decay", "augment",
 )  # fmt: skip
+_SETTINGS = ("defense", "rounds", *_OF_SURROGATES)
 MOST_EPOCHS = 24  # of a surrogate
 
 
@@ -65,25 +62,22 @@ def surrogate(
   epochs = min(config.rounds * config.local_epochs, MOST_EPOCHS)
   train = _trainer(config, prepared, epochs, 1.0)
 
-  def make(client: int, key: tf.Tensor) -> Weights:
-    return train(client, prepared.model.init(keys.fold(key, keys.INIT)), key)
-
-  if folder is None:
-    return make
   settings = [epochs, *(getattr(config, name) for name in _OF_SURROGATES)]
-  about = json.dumps([settings, prepared.inputs.data_hash, versions.of_models()])
 
-  def kept(client: int, key: tf.Tensor) -> Weights:
+  def make(client: int, key: tf.Tensor) -> Weights:
     begins = prepared.model.init(keys.fold(key, keys.INIT))
-    store = Kept(folder, digest((*begins, key)) + about.encode())
-    found = store.find(client)
+    if folder is None:
+      return train(client, begins, key)
+    about = json.dumps([settings, prepared.inputs.data_hash, versions.of_models()])
+    kept = Kept(folder, digest((*begins, key)) + about.encode())
+    found = kept.find(client)
     if found is not None:
       return found[0]
-    made = tuple(np.asarray(weight) for weight in train(client, begins, key))
-    store.add(client, made)
+    made = train(client, begins, key)
+    kept.add(client, made)
     return made
 
-  return kept
+  return make
 
 
 def _trainer(config: Config, prepared: Prepared, epochs: int, share: float, **settings):

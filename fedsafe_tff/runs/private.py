@@ -14,10 +14,14 @@ BEGUN = "the images behind --init_from, which are taken to be public"
 ADAPTED = f"{SERVERS_IMAGES}, on which adaptation trains without clipping or noise"
 
 
+def batches_of_epoch(client_images: Sequence[int], batch_size: int) -> int:
+  """Batches in an epoch of a client of mean size."""
+  return math.ceil(sum(client_images) / len(client_images) / batch_size)
+
+
 def poisson_steps(config: Config, client_images: Sequence[int]) -> int:
   """Batches that each client draws in a round of `dp_sgd`: epochs of a client of mean size."""
-  mean = sum(client_images) / len(client_images)
-  return config.local_epochs * math.ceil(mean / config.batch_size)
+  return config.local_epochs * batches_of_epoch(client_images, config.batch_size)
 
 
 def mechanism(
