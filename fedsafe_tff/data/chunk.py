@@ -44,6 +44,7 @@ def decode(
   channels: int,
   reading: Reading,
   windows: Windows | None = None,
+  resampling: str = "bilinear",
 ) -> Chunk:
   """Decodes files.
 
@@ -54,6 +55,7 @@ def decode(
     reading: How files are read.
     windows: Window of every series; None in a first pass, in which files that need one are only
       measured.
+    resampling: How frames are resized, a name of `PIL.Image.Resampling` in small letters.
 
   Returns:
     Per frame `number` (of its file) int [m], `pixels` uint8 [m, s, s, c], `size` int [m, 2],
@@ -63,7 +65,7 @@ def decode(
     `deep_ends` [d, 2], `deep_own` [d, 2] (NaN: none),
     and `deep_sample`, `deep_count`: the samples end to end and how many each has; `empty` int [1].
   """
-  made = _Made()
+  made = _Made(PIL.Image.Resampling[resampling.upper()])
   wanted = window.parse(reading.window)
   for number, path, name in files:
     try:
@@ -101,7 +103,8 @@ def _ends(frame: Frame, name: str, wanted, windows: Windows | None):
 class _Made:
   """Rows as they come."""
 
-  def __init__(self):
+  def __init__(self, way: PIL.Image.Resampling):
+    self._way = way
     self.rows: list[tuple] = []
     self.bad: list[tuple[int, str, bool]] = []
     self.deep: list[tuple[int, str, window.Spread]] = []
@@ -127,10 +130,10 @@ class _Made:
     light = image if gray else image.convert("L")
     side = (image_size, image_size)
     if channels == 1 or gray:
-      resized = np.asarray(light.resize(side, _WAY))
+      resized = np.asarray(light.resize(side, self._way))
       pixels = np.repeat(resized[..., np.newaxis], channels, -1)
     else:
-      pixels = np.asarray(image.resize(side, _WAY))
+      pixels = np.asarray(image.resize(side, self._way))
     # Gray images are one plane here however they are stored, so that copies are told as such.
     digest = hashlib.sha256(str(plane.shape).encode() + plane.tobytes()).digest()
     exact = int.from_bytes(digest[:8], "little", signed=True)
@@ -170,5 +173,3 @@ class _Made:
       "empty": np.array([self.empty]),
     }
 
-
-_WAY = PIL.Image.Resampling.BILINEAR

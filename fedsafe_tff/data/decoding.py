@@ -61,6 +61,7 @@ def decode_files(
   scratch: pathlib.Path | None = None,
   progress: Progress | None = None,
   known: Mapping[str, tuple[float, float]] | None = None,
+  resampling: str = "bilinear",
 ) -> Decoded:
   """Decodes and resizes.
 
@@ -74,13 +75,18 @@ def decode_files(
     progress: Is told how far it is.
     known: Windows that were found before on other files, for series of these names here; single
       images that it has none for are left out. None finds all windows on these files.
+    resampling: As `chunk.decode` takes it.
   """
   numbered = [(i, path, name) for i, (path, name) in enumerate(files)]
   jobs = [
     (f"{start:08d}", numbered[start : start + _CHUNK]) for start in range(0, len(files), _CHUNK)
   ]
   work = functools.partial(
-    chunk_lib.decode, image_size=image_size, channels=channels or 3, reading=reading
+    chunk_lib.decode,
+    image_size=image_size,
+    channels=channels or 3,
+    reading=reading,
+    resampling=resampling,
   )
   store = _Store(scratch if len(files) >= _SCRATCH_FROM else None, len(files))
   first = store.run(jobs, work, "read", progress)

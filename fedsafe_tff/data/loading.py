@@ -71,6 +71,16 @@ def _alone(path: pathlib.Path, say: Callable[[str], None]) -> Iterator[None]:
     yield
 
 
+def resampling(spec: DataSpec) -> str:
+  """How the images of `spec` are resized, as `decoding.decode_files` takes it.
+
+  Raises:
+    UserError: The data set is unknown.
+  """
+  known = _known(spec)
+  return known.source_resampling if known.source and not spec.data_dir else known.resampling
+
+
 def _known(spec: DataSpec) -> DataSet:
   if spec.dataset not in DATASETS:
     raise UserError(f"--dataset={spec.dataset} is unknown: choose one of {', '.join(DATASETS)}")

@@ -90,7 +90,8 @@ def load(path: str, *, image_size: int, reading: Reading = DEFAULT) -> ImageSet:
   if groups is None:
     groups = groups_of([hash_image(picture) for picture in pictures])
   if image_size and images.shape[1:3] != (image_size, image_size):
-    images = np.stack([np.asarray(p.resize((image_size, image_size))) for p in pictures])
+    side, way = (image_size, image_size), PIL.Image.Resampling.BICUBIC  # `registry` tells of it
+    images = np.stack([np.asarray(p.resize(side, way)) for p in pictures])
     images = images.reshape(len(labels), image_size, image_size, -1)
   patients, sites = _patients(arrays), _texts(arrays.get("sites"))
   return ImageSet(

@@ -26,6 +26,8 @@ class DataSet:
     tasks: Class names by task, of which the first is the default, or a `lazy.Member` of these;
       None for a data set without tasks.
     source: A function to the folder that is read where none is given; None where there is none.
+    resampling: How images are resized, a name of `PIL.Image.Resampling` in small letters.
+    source_resampling: The same, of those from `source`.
     cached: Whether decoded images are kept for the next time.
   """
 
@@ -34,6 +36,8 @@ class DataSet:
   uses: tuple[str, ...] = ()
   tasks: Mapping[str, Any] | lazy.Member | None = None
   source: Callable[[], Any] | None = None
+  resampling: str = "bilinear"
+  source_resampling: str = "bilinear"
   cached: bool = True
 
   @property
@@ -60,6 +64,7 @@ DATASETS: dict[str, DataSet] = {
     "PatchCamelyon, from TFDS without --data_dir",
     uses=("data_dir", "files", "num_images", "seed"),
     source=lazy.Member("fedsafe_tff.data.tfds_patches", "folder"),
+    source_resampling="bicubic",
   ),
   "image_folder": DataSet(
     lazy.Member("fedsafe_tff.data.image_folder", "from_spec"),
@@ -71,6 +76,7 @@ DATASETS: dict[str, DataSet] = {
     "your own arrays",
     uses=("data_dir", "sites"),
     cached=False,
+    resampling="bicubic",
   ),
 }
 

@@ -34,7 +34,8 @@ def read_patch_camelyon(
       for index, example in enumerate(tfds.as_numpy(data.take(count))):
         image = PIL.Image.fromarray(example["image"])
         hashes.append(hash_image(image))
-        pixels.append(np.asarray(image.resize((image_size, image_size))))
+        way = PIL.Image.Resampling.BICUBIC  # `registry` tells of it
+        pixels.append(np.asarray(image.resize((image_size, image_size), way)))
         labels.append(int(example["label"]))
         names.append(f"patch_camelyon/{part}/{index}")
         test.append(part == "test")

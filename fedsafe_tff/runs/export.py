@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from fedsafe_tff.data import sums
+from fedsafe_tff.data import loading, sums
 from fedsafe_tff.data.chunk import SINGLE
 from fedsafe_tff.data.files import atomic_folder
 from fedsafe_tff.data.formats.frame import Reading
@@ -47,6 +47,7 @@ class Facts:
     reading: How files are read.
     window: Lowest and highest value that is shown of single images of more than 8 bits, as in
       training; None where the training had no such images.
+    resampling: How the training's images were resized, as `decode_files` takes it.
   """
 
   model: str
@@ -54,6 +55,7 @@ class Facts:
   input_shape: tuple[int, int, int]
   reading: Reading
   window: tuple[float, float] | None
+  resampling: str = "bilinear"  # what was exported before it was told read all files so
 
 
 class Labeller(tf.Module):
@@ -116,12 +118,14 @@ def model_of(path: pathlib.Path, client: int | None = None) -> tuple[Labeller, F
     )
   weights = rebuilt.weights if client is None else rebuilt.copies[client]
   windows = (run.manifest["data"].get("inventory") or {}).get("windows", {})
+  spec = data_spec(config_of(run))
   facts = Facts(
     model=GLOBAL if client is None else client_name(client),
     class_names=rebuilt.class_names,
     input_shape=tuple(rebuilt.model.input_shape),
-    reading=data_spec(config_of(run)).reading,
+    reading=spec.reading,
     window=tuple(windows[SINGLE]) if SINGLE in windows else None,
+    resampling=loading.resampling(spec),
   )
   return Labeller(rebuilt.model, weights, rebuilt.class_names), facts
 
@@ -169,6 +173,7 @@ def load(path: pathlib.Path) -> tuple[tf.Module, Facts]:
       input_shape=tuple(told["input_shape"]),
       reading=Reading(**told["reading"]),
       window=told["window"] and tuple(told["window"]),
+      resampling=told.get("resampling", Facts.resampling),
     )
     with plain(path) as name:
       model = tf.saved_model.load(name)

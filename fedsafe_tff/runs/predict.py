@@ -83,6 +83,7 @@ def predict(
       scratch=pathlib.Path(scratch),
       progress=progress,
       known={} if facts.window is None else {SINGLE: facts.window},
+      resampling=facts.resampling,
     )
     refused = {number: (reason, is_image) for number, reason, is_image in decoded.left_out}
     probabilities = _probabilities(model, decoded.pixels)

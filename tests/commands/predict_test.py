@@ -61,6 +61,31 @@ def test_every_file_as_in_training(source, run, model, folder, wanted, capsys):
     assert said == (label, pytest.approx(probability, abs=6e-5)), name
 
 
+@pytest.mark.parametrize("source", ["run", "model"])
+def test_files_are_resized_as_the_trainings_arrays_were(source, tmp_path, capsys):
+  rng = np.random.default_rng(3)
+  images = rng.integers(0, 256, (32, *exported.SHAPE), np.uint8)
+  np.savez(tmp_path / "some.npz", images=images, labels=np.arange(32) % 2)
+  run = exported.write_run(
+    tmp_path, dataset="npz", data_dir=tmp_path / "some.npz", spread=1.0
+  )
+  opened = RunFolder.read(run)
+  rebuilt, trained = rebuild(opened), prepare(config_of(opened)).image_set
+  logits = Scorer(rebuilt.model).logits(rebuilt.weights, trained.images).astype(np.float64)
+  chances = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).max(1)
+  if source == "model":
+    export.export([str(run)])
+    run = run / "export" / "global"
+  files = []
+  for number, image in enumerate(images[:4]):
+    files.append(str(tmp_path / f"{number}.png"))
+    PIL.Image.fromarray(image).save(files[-1])
+  capsys.readouterr()
+  assert predict.predict([str(run), *files]) == 0
+  found = [probability for _, probability in _parsed(capsys.readouterr().out).values()]
+  assert found == pytest.approx(list(chances[:4]), abs=6e-5)
+
+
 def test_a_lone_deep_file_has_the_trainings_window(model, folder, wanted, capsys):
   name = "ill/3.png"
   with PIL.Image.open(folder / "images" / name) as image:
