@@ -23,6 +23,7 @@ from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.runs.prepare import Prepared, prepare
 
+ASKED = "asked.json"  # in the folder of a file's results: of which file, by which question
 KERAS = (".keras", ".h5", ".hdf5")
 USES = ("received", "trained")
 Log = Callable[[str], None]
@@ -160,16 +161,38 @@ def attack_file(
   prepared = dataclasses.replace(prepared, model=model)
   copies = [weights] * config.num_clients
   make_folder(out, "give another --out")
-  try:
-    before = json.loads((out / "evaluation.json").read_bytes())
-  except (OSError, ValueError):
-    before = None
-  config = _with_sizes_before(config, out, before, suite)
   with locked(out / run_dir.LOCK, f"another process works in {out}: wait for its end"):
+    _check_asked(out, file, config, suite)
+    config = _with_sizes_before(config, out, _stored(out / "evaluation.json"), suite)
     evaluate.evaluate(
       config, prepared, weights, copies, out, log, keep=True, suite=suite, network=network
     )
   return out
+
+
+def _check_asked(
+  out: pathlib.Path, file: pathlib.Path, config: Config, suite: Suite | None
+) -> None:
+  """Refuses to lay results over those of another file, other images or another suite."""
+  words = {
+    "digest": "of another model, or of other images or clients",
+    "suite": "of another suite or of other attacks",
+    "attack_images": "of another --attack_images",
+  }
+  digest = digest_of(file, config)
+  asked = dict(zip(words, (digest, folder_of(config, suite), config.attack_images)))
+  before = _stored(out / ASKED) or asked
+  for name, other in words.items():
+    if before.get(name) != asked[name]:
+      raise UserError(f"{out} holds results {other}: give another --out")
+  run_dir.write_json(out / ASKED, {"file": file.name} | asked)
+
+
+def _stored(file: pathlib.Path) -> dict | None:
+  try:
+    return json.loads(file.read_bytes())
+  except (OSError, ValueError):
+    return None
 
 
 def changed(config: Config, settings: dict) -> Config:

@@ -170,9 +170,9 @@ def file_words(run, *more):
 
 
 def test_a_file_of_weights_and_a_keras_model_are_attacked(run, one_attacker, tmp_path, capsys):
-  settings = ["--attack_eps=0.1", f"--out={tmp_path / 'out'}"]
+  settings, out = ["--attack_eps=0.1"], f"--out={tmp_path / 'out'}"
   weights = run / "models" / "client_00001.npz"
-  assert attack.attack([str(weights), *file_words(run), *settings]) == 0
+  assert attack.attack([str(weights), *file_words(run), *settings, out]) == 0
   found = tiny.read_json(tmp_path / "out" / "evaluation.json")
   stored = tiny.read_json(run / "evaluation.json")
   assert found["clean_accuracy_global"] == stored["clean_accuracy_clients"][1]
@@ -180,17 +180,38 @@ def test_a_file_of_weights_and_a_keras_model_are_attacked(run, one_attacker, tmp
   model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)])
   model.build((None, 16, 16, 1))
   model.save(tmp_path / "own.keras")
-  assert attack.attack([str(tmp_path / "own.keras"), *file_words(run), *settings]) == 0
+  words = [str(tmp_path / "own.keras"), *file_words(run), *settings]
+  assert attack.attack([*words, f"--out={tmp_path / 'keras'}"]) == 0
   assert "own.keras" in capsys.readouterr().out
-  plain = tiny.read_json(tmp_path / "out" / "evaluation.json")
-  words = [str(tmp_path / "own.keras"), *file_words(run), *settings, "--test_time_augment=rot90"]
-  assert attack.attack(words) == 0  # into the same folder, where attacks are kept
-  mean = tiny.read_json(tmp_path / "out" / "evaluation.json")
+  plain = tiny.read_json(tmp_path / "keras" / "evaluation.json")
+  words.append("--test_time_augment=rot90")
+  assert attack.attack([*words, f"--out={tmp_path / 'turned'}"]) == 0
+  mean = tiny.read_json(tmp_path / "turned" / "evaluation.json")
   images, labels = load_run(run).images("evaluation")
   for found, turns in ((plain, [0]), (mean, [0, 1, 2, 3])):
     logits = sum(model(np.rot90(images / np.float32(255), t, (1, 2))).numpy() for t in turns)
     assert found["clean_accuracy_global"] == pytest.approx((logits.argmax(1) == labels).mean())
   assert plain["clean_accuracy_global"] != mean["clean_accuracy_global"]
+
+
+def test_a_folder_takes_no_answer_to_another_question(run, one_attacker, tmp_path):
+  out = tmp_path / "out"
+  words = [*file_words(run), f"--out={out}"]
+  one, other = (str(run / "models" / f"client_0000{k}.npz") for k in (0, 1))
+  assert attack.attack([one, *words, "--attack_eps=0.1"]) == 0
+  before = (out / "evaluation.json").read_bytes()
+  for file, more, said in (
+    (other, "--attack_eps=0.1", "of another model"),
+    (one, "--attack_images=3", "of another --attack_images"),
+    (one, "--suite=standard", "of another suite"),
+    (one, "--test_time_augment=rot90", "of another model, or of other images"),
+  ):
+    with pytest.raises(UserError, match=f"{out} holds results {said}.*: give another --out"):
+      attack.attack([file, *words, more])
+  assert (out / "evaluation.json").read_bytes() == before
+  assert attack.attack([one, *words, "--attack_eps=0.2"]) == 0  # other sizes are added
+  found = tiny.read_json(out / "evaluation.json")
+  assert [row["eps"] for row in found["results"]] == [0.1, 0.2]
 
 
 def test_who_holds_no_copy_of_a_keras_file_trains_a_network_of_its_own(run, tmp_path, monkeypatch):
