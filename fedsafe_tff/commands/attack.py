@@ -5,7 +5,8 @@ python -m experiments.attack RUN_DIR --attackers=averaging --attack=apgd:loss=dl
 python -m experiments.attack WEIGHTS.npz --dataset=... [--model=NAME] [FLAGS of experiments.train]
 python -m experiments.attack MODEL.keras --dataset=... [FLAGS of experiments.train]
 
---suite        standard, or strong (the default): all attackers, the worst of them image by image
+--suite        paper: FGSM and PGD as published; standard; or strong (the default): all attackers,
+               the worst of them image by image
 --attackers    some of the suite's attackers alone, with a number of theirs where they have one, as
                in colluding_mean:5, averaging:8 (rounds) or imitation:10; and black_box_labels,
                colluding_imitation, imitation_all_images, which no suite has
@@ -51,8 +52,8 @@ def attack(arguments: Sequence[str]) -> int:
   target = pathlib.Path(arguments[0]).expanduser()
   attacks = [a.removeprefix("--attack=") for a in arguments[1:] if a.startswith("--attack=")]
   own, rest = _split([a for a in arguments[1:] if not a.startswith("--attack=")])
-  if own["suite"] not in ("standard", "strong"):
-    raise UserError(f"--suite={own['suite']} is unknown: choose standard or strong")
+  if own["suite"] not in ("paper", "standard", "strong"):
+    raise UserError(f"--suite={own['suite']} is unknown: choose paper, standard or strong")
   if own["clients_use"] not in ("received", "trained"):
     raise UserError(f"--clients_use={own['clients_use']}: choose received or trained")
   settings = {

@@ -246,6 +246,16 @@ def test_fewer_images_leave_what_was_made_of_all(run, one_attacker):
   assert found["attacked_images"] == 3
 
 
+def test_the_papers_attacks_again(run, capsys):
+  assert attack.attack([str(run), "--suite=paper", "--attack_eps=0.1", "--attack_images=4"]) == 0
+  found = tiny.read_json(run / "attacks" / "paper-4-images" / "evaluation.json")
+  rows = {row["attack"]: row for row in found["results"]}
+  assert set(rows) == {"fgsm", "pgd"} and "trials" not in found
+  (own,) = tiny.read_json(run / "evaluation.json")["results"]  # of FGSM alone
+  assert rows["fgsm"] == own
+  assert "pgd" in capsys.readouterr().out
+
+
 def test_sizes_that_were_attacked_before_stay_in_the_results(run, one_attacker):
   assert attack.attack([str(run), "--attack_eps=0.1", "--attack_images=2"]) == 0
   assert attack.attack([str(run), "--attack_eps=0.2", "--attack_images=2"]) == 0
@@ -296,7 +306,7 @@ def test_files_that_are_no_models_of_these_images(run, tmp_path):
   [
     ([], "give a run folder or a model's file"),
     (["none"], "none is not a run folder"),
-    (["RUN", "--suite=weak"], "--suite=weak is unknown: choose standard or strong"),
+    (["RUN", "--suite=weak"], "--suite=weak is unknown: choose paper, standard or strong"),
     (["RUN", "--attack_eps=0.1,2"], r"--attack_eps=2.0 is out of range: it must lie in \[0, 1\]"),
     (["RUN", "--attack_eps=0.1,,0.2"], "--attack_eps=0.1,,0.2: number 2 of 3 is empty"),
     (["RUN", "--attack_eps="], "--attack_eps is empty"),
