@@ -111,6 +111,18 @@ def test_it_is_algorithm_1(norm, loss):
   assert halved > 8  # the rule was put to use
 
 
+def test_the_second_condition_halves_alone():
+  """Where the best has not moved since a mark at which no step was halved."""
+  rng = np.random.default_rng(1)
+  x = rng.uniform(0, 1, (300, 3, 3, 1)).astype(np.float32)
+  y = rng.integers(0, 3, 300).astype(np.int32)
+  rows = [6, 7, 10, 17, 70, 127]  # it decides about these
+  made = apgd(logits_fn, x[rows], y[rows], eps=0.6, steps=20, norm="l2", loss="cross_entropy")
+  for row, ours in zip(rows, made.numpy()):
+    theirs, _ = by_the_paper(x[row], y[row], 0.6, 20, "l2", "cross_entropy")
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
 def test_checkpoints_are_the_papers():
   assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
   assert checkpoints(3) == [1, 2, 3]

@@ -98,6 +98,8 @@ def test_given_targets_are_taken_as_they_are():
   made = craft(linear.logits_fn, x, y, AttackSpec("fgsm", 0.1, target="given"), keys.root(0))
   away = craft(linear.logits_fn, x, 1 - y, AttackSpec("fgsm", 0.1), keys.root(0))
   np.testing.assert_allclose(made, away, atol=1e-7)
+  predicted = AttackSpec("fgsm", 0.1, labels="predicted", target="given")
+  np.testing.assert_array_equal(craft(linear.logits_fn, x, y, predicted, keys.root(0)), made)
 
 
 def test_an_attack_that_counts_tells_its_queries_and_another_none():

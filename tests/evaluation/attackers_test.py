@@ -70,8 +70,21 @@ def test_others_are_those_whose_copies_are_unknown():
   copies = [LEFT, RIGHT, RIGHT]
   pooled = attack(copies, Colluding(2))
   np.testing.assert_array_equal(pooled.outside, [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+  # The second pools RIGHT with RIGHT, which leaves LEFT alone; of insiders all are fooled.
+  np.testing.assert_array_equal(pooled.flip, [[1, 1, 1], [0, 1, 1], [1, 1, 1]])
+  summary = pooled.summary()
+  assert summary["asr_avg"] == summary["asr_avg_correct"] == pytest.approx(2 / 3)
+  assert summary["attack_accuracy_avg"] == pytest.approx(1 / 3)
   assert attack(copies, Colluding(3)).summary()["asr_avg"] is None
   np.testing.assert_array_equal(attack(copies, Surrogate(lambda c, k: BOTH)).outside, 1 - np.eye(3))
+
+
+def test_colluders_draw_starts_of_their_own_though_they_hold_the_same():
+  spec = AttackSpec("pgd", 0.5, steps=1, step_size=1e-6, random_start=True)
+  pooled = attack([LEFT, RIGHT], Colluding(2), spec)
+  assert (pooled.predicted[0] != pooled.predicted[1]).any()
+  alike = attack([BOTH, BOTH], OwnCopy(), spec)
+  np.testing.assert_array_equal(alike.predicted[0], alike.predicted[1])
 
 
 def test_a_noise_ensemble_finds_what_its_copy_hides():
@@ -131,6 +144,19 @@ def test_the_worst_of_single_images_is_more_than_the_worst_rate():
   assert first.flip.max() == 0.5 and worst([first, second]).flip.min() == 1.0
 
 
+def test_the_worst_has_a_flipped_label_where_there_is_one_and_then_a_wrong_one():
+  clean, truth = np.array([0, 0, 0, 0, 1, 1]), 1
+
+  def came(*labels):
+    after = np.reshape(labels, [1, 1, 6])
+    return dataclasses.replace(
+      attack([LEFT]), predicted=after, flipped=after != clean, right=after == truth
+    )
+
+  together = worst([came(0, 1, 1, 2, 1, 1), came(1, 0, 2, 1, 2, 1)])
+  np.testing.assert_array_equal(together.predicted[0, 0], [1, 1, 2, 2, 2, 1])
+
+
 def test_what_is_not_alike_has_no_worst():
   result = attack([LEFT, RIGHT])
   with pytest.raises(UserError, match="same copies and images"):
@@ -161,11 +187,13 @@ def test_weights_of_another_shape_are_told_in_a_line():
 
 
 def test_the_random_control_of_an_l2_attack_has_its_length():
-  eps = 0.15 * np.sqrt(2)
-  by_length = attack([LEFT], spec=AttackSpec("fgsm", eps, norm="l2"))
-  by_pixel = attack([LEFT], spec=FGSM)
-  np.testing.assert_array_equal(by_length.random_noise_flip, by_pixel.random_noise_flip)
-  assert 0 < by_pixel.random_noise_flip[0] < 1
+  """Of 0.11 per pixel, which takes 0.6 below a half, but not 0.63."""
+  images = np.repeat(np.float32([0.6, 0.63]), 2 * 12).reshape(24, 1, 2, 1)
+  by_pixel, by_length = (
+    transfer_matrix(MODEL, [LEFT], images, np.ones(24, np.int32), spec).random_noise_flip[0]
+    for spec in (AttackSpec("fgsm", 0.11), AttackSpec("fgsm", 0.11 * np.sqrt(2), norm="l2"))
+  )
+  assert 0 < by_length == by_pixel < 0.5
 
 
 def test_one_compiled_attack_serves_all_sizes_and_numbers_of_models():

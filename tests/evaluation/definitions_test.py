@@ -24,6 +24,12 @@ def read(stored, one_model=False, images=359):
   return definitions.accuracies_of_copies(stored, one_model=one_model, evaluation_images=images)
 
 
+def test_a_model_collapsed_that_is_two_points_above_the_majority_or_less():
+  assert definitions.has_collapsed(0.02, 0.0)
+  assert definitions.has_collapsed(0.5, 0.6)
+  assert not definitions.has_collapsed(0.0201, 0.0)
+
+
 def test_an_evaluation_without_a_version_is_told_by_its_numbers():
   assert definitions.version_of(evaluation(ATTACKED), 359) == 1
   assert definitions.version_of(evaluation(ALL), 359) == 2

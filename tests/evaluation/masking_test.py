@@ -11,6 +11,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.errors import UserError
 from fedsafe_tff.evaluation import masking
 from fedsafe_tff.evaluation.masking import check_masking
+from fedsafe_tff.models.functional import FunctionalModel
 from tests.attacks import trained
 
 EPS = 0.04
@@ -135,6 +136,66 @@ def test_what_momentum_alone_finds_counts(monkeypatch):
 
   monkeypatch.setattr(masking._Measure, "attack", momentum_alone)
   assert report(**CHEAP).asr_by_eps == {EPS: 0.0, 0.1: 0.0, 0.25: 1.0, 0.5: 1.0}
+
+
+# One pixel, two classes: class 1 where it is above a half.
+PIXEL = FunctionalModel(
+  "pixel",
+  (1, 1, 1),
+  2,
+  lambda key: (tf.zeros([]),),
+  lambda w, x, key, training: tf.stack(
+    [tf.zeros(tf.shape(x)[0]), x[:, 0, 0, 0] - 0.5 + w[0]], 1
+  ),
+)
+
+
+def checks_of_pixels(monkeypatch, rate=lambda spec: 0.0, loss=lambda spec: 0.0, draws=1):
+  """The checks by name where every pixel is 0.6 and attacks come to what is given."""
+
+  def came(self, spec, *arguments, **more):
+    return masking._Came(np.arange(100) < round(100 * rate(spec)), loss(spec))
+
+  monkeypatch.setattr(masking._Measure, "attack", came)
+  found = check_masking(
+    PIXEL, PIXEL.init(keys.root(0)), np.full([400, 1, 1, 1], 0.6, np.float32),
+    np.ones(400, np.int32), eps=0.15, key=keys.root(0), steps=20, draws=draws,
+  )  # fmt: skip
+  return {check.name: check for check in found.checks}
+
+
+@pytest.mark.parametrize(
+  "losses, passed",
+  [
+    ((1.0, 2.0, 3.0), True),
+    ((1.0, 2.0, 1.91), True),
+    ((1.0, 2.0, 1.89), False),
+    ((2.0, 1.0, 3.0), False),
+  ],
+)
+def test_the_loss_grows_from_one_step_to_all_and_to_twice_as_many(monkeypatch, losses, passed):
+  by_steps = dict(zip((1, 20, 40), losses))
+  found = checks_of_pixels(monkeypatch, loss=lambda spec: by_steps.get(spec.steps, 0.0))
+  assert found["loss_grows"].passed is passed
+  assert found["loss_grows"].value == losses[1] - losses[0]
+
+
+def test_a_black_box_is_held_against_pgd_from_one_start(monkeypatch):
+  def rate(spec):
+    if spec.name == "square":
+      return 0.57
+    return 0.58 if spec.restarts > 1 else 0.5
+
+  found = checks_of_pixels(monkeypatch, rate)
+  assert found["black_box"].passed is False and found["restarts"].passed is True
+  assert found["black_box"].value == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize("draws", [1, 2, 4])
+def test_each_random_noise_is_drawn_anew(monkeypatch, draws):
+  """It takes a pixel across with a chance of a half."""
+  found = checks_of_pixels(monkeypatch, draws=draws)["random_noise"]
+  assert found.value == pytest.approx(1 - 0.5**draws, abs=0.1)
 
 
 def test_a_model_without_anything_right_can_not_be_masked():

@@ -63,6 +63,15 @@ def test_it_is_drawn_by_the_key_and_says_so(evaluated, tmp_path):
   assert worst([part, again]).clients == part.clients
 
 
+def test_the_interval_of_own_copies_is_that_of_a_mean():
+  """Each client is in one pair: Student's, for 5 drawn of 20 without replacement."""
+  own = np.array([0.3, 0.5, 0.45, 0.6, 0.4])
+  matrix = np.where(np.eye(5, dtype=bool), own, 0.9)
+  half = 2.7764451 * own.std(ddof=1) / np.sqrt(5) * np.sqrt(1 - 5 / 20)
+  found = sampled_interval(matrix, np.eye(5, dtype=bool), 20)
+  assert found == pytest.approx((0.45 - half, 0.45 + half))
+
+
 @pytest.mark.parametrize("count", [4, 15])
 def test_the_interval_covers_the_mean_over_all_clients(count):
   """Of 40 clients whose pairs depend on both; over samples of some, in about 95 of 100."""

@@ -65,6 +65,16 @@ def test_what_fools_only_some_victims_is_attacked_again_and_stays_fooled(evaluat
   assert (second.flipped >= first.flipped).all() and (second.right <= first.right).all()
 
 
+def test_what_was_put_right_is_attacked_again(evaluator):
+  """It flips, but it is not wrong: another attack may leave it so."""
+  first = evaluator.attack(AttackSpec("fgsm", 0.1, labels="predicted"))
+  alone = evaluator.attack(SPECS[0])
+  assert (first.flipped & first.right & ~alone.right).any()
+  second = evaluator.attack(SPECS[0], before=first)
+  np.testing.assert_array_equal(second.right, first.right & alone.right)
+  np.testing.assert_array_equal(second.flipped, first.flipped | alone.flipped)
+
+
 def test_queries_of_both_are_counted(evaluator):
   square = AttackSpec("square", 0.1, steps=5)
   first = evaluator.attack(square, BlackBox())

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -97,6 +99,15 @@ def test_prediction_abstains_where_it_is_a_toss(smoother):
   assert (smoother.predict(WEIGHTS, border, key=keys.root(1), n=200) == ABSTAIN).all()
   far = smoother.predict(WEIGHTS, IMAGES[[0, -1]], key=keys.root(1), n=200)
   np.testing.assert_array_equal(far, [0, 1])
+
+
+def test_prediction_asks_of_the_two_most_frequent_classes_alone(smoother, monkeypatch):
+  """Draws of a third say nothing of which of the two it is: 60 of 85, not of 100."""
+  monkeypatch.setattr(smoother, "counts", lambda *_: np.array([15, 60, 25], np.int32))
+  p = 2 * sum(math.comb(85, heads) for heads in range(60, 86)) / 2**85
+  for alpha, expected in ((1.001 * p, 1), (0.999 * p, ABSTAIN)):
+    (found,) = smoother.predict(WEIGHTS, IMAGES[:1], key=keys.root(0), n=100, alpha=alpha)
+    assert found == expected
 
 
 def test_uint8_images_and_networks_are_taken_too():

@@ -66,6 +66,19 @@ def test_mcnemar_counts_all_ways_to_deal_what_differs(only_first, only_second):
   assert found.first == pytest.approx((7 + only_first) / count)
 
 
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 6), (9, 2)])
+def test_the_interval_of_the_difference_is_that_of_a_mean_with_two_images_more(
+  only_first, only_second
+):
+  """Bonett and Price: Wald's, with one image more that counts for each of the two alone."""
+  found = mcnemar(*rows(7, only_first, only_second, 20))
+  differences = np.repeat([-1, 1, 0], [only_first + 1, only_second + 1, 27])
+  half = 1.959963984540054 * differences.std() / math.sqrt(len(differences))
+  assert found.low == pytest.approx(differences.mean() - half)
+  assert found.high == pytest.approx(differences.mean() + half)
+  assert found.low < found.high
+
+
 def test_odds_ratio_and_its_ends():
   assert mcnemar(*rows(0, 2, 6, 0)).odds_ratio == 3.0
   assert mcnemar(*rows(1, 0, 6, 0)).odds_ratio == float("inf")

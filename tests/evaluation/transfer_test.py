@@ -8,6 +8,7 @@ from fedsafe_tff import keys
 from fedsafe_tff.attackers.holding import Holding
 from fedsafe_tff.attacks.spec import AttackSpec
 from fedsafe_tff.errors import UserError
+from fedsafe_tff.evaluation.controls import Controls
 from fedsafe_tff.evaluation.crafting import Crafter
 from fedsafe_tff.evaluation.transfer import AttackResult, Evaluator, other_mean, self_mean
 from fedsafe_tff.models.functional import FunctionalModel
@@ -148,6 +149,25 @@ def test_random_starts_are_repeatable_and_differ_between_adversaries():
   crafted = [first.craft(each, spec)[0] for each in held]
   np.testing.assert_array_equal(crafted[0], again.craft(held[0], spec)[0])
   assert (crafted[0] != crafted[1]).all()
+
+
+def test_random_starts_differ_between_batches():
+  spec = AttackSpec("pgd", 0.1, steps=1, step_size=1e-6, random_start=True)
+  twice = np.tile(IMAGES, (2, 1, 1, 1)), np.tile(LABELS, 2)
+  crafter = Crafter(MODEL, *twice, key=keys.root(0), batch_size=4)
+  made, _ = crafter.craft(Holding(((tf.constant(0.5),),)), spec)
+  assert (made[:4] != made[4:]).all()
+
+
+def test_random_noise_is_drawn_anew_for_each_copy_and_batch():
+  images, clean = np.tile(IMAGES[2:3], (400, 1, 1, 1)), np.ones(400, np.int32)
+  controls = Controls(MODEL, images, clean, key=keys.root(0), batch_size=200)
+  first, second = (
+    controls.noise_flips((tf.constant(0.5),), clean, 0.15, stream) for stream in (0, 1)
+  )
+  # Each flips with a chance of a half, and so do two that are independent differ.
+  assert np.mean(first != second) == pytest.approx(0.5, abs=0.1)
+  assert np.mean(first[:200] != first[200:]) == pytest.approx(0.5, abs=0.15)
 
 
 def test_random_noise_control_by_hand():

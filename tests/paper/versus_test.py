@@ -83,6 +83,17 @@ def test_the_agreement_in_words():
   assert "of ours that can be judged" in versus.agreement([gap])
 
 
+def test_a_difference_too_small_to_be_one_is_not_against_the_paper():
+  results = synthetic.results(
+    many(ADVERSARIAL, 0.4, 0.2, spread=0.01), many(NOISE, 0.4035, 0.2, spread=0.0101)
+  )
+  entry = compare(results)
+  assert entry.significant and (entry.our_direction, entry.agrees) == ("same", "no")
+  assert versus.agreement([entry]).endswith("and significantly against it in 0.")
+  assert {versus.direction(d) for d in (0.005, -0.005)} == {"same"}
+  assert (versus.direction(0.0051), versus.direction(-0.0051)) == ("higher", "lower")
+
+
 def test_of_one_seed_the_intervals_are_those_over_images():
   rows = [many(method, 0.4, 0.2, seeds=[0]) for method in (ADVERSARIAL, NOISE)]
   [row] = versus.table_rows([compare(synthetic.results(*rows))])

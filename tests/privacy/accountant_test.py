@@ -131,6 +131,18 @@ def test_a_sampled_replacement_costs_more_than_an_addition_and_less_than_no_samp
   assert 2 * add <= replace < whole
 
 
+def test_a_sample_that_leaves_out_nearly_nobody_is_replaced_as_one_without_sampling():
+  whole = account([Release(2.0, 3)], DELTA, adjacency="replace_one").epsilon
+  nearly = account([Release(2.0, 3, 0.999)], DELTA, adjacency="replace_one").epsilon
+  assert nearly == pytest.approx(whole)
+
+
+def test_some_of_a_group_join_likelier_than_one_alone():
+  """Bound (a), where it is the lowest of the three."""
+  made = account([Release(1.0, 50, 0.6)], DELTA, group=2).epsilon
+  assert made == pytest.approx(account([Release(0.5, 50, 1 - 0.4**2)], DELTA).epsilon)
+
+
 def test_small_noise_is_accounted_in_no_time_and_no_noise_guarantees_nothing():
   tiny = account([Release(0.05, 100, 0.5)], DELTA)
   assert tiny.by == "RDP" and 1000 < tiny.epsilon < math.inf

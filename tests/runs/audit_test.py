@@ -134,6 +134,39 @@ def test_a_gradient_that_follows_no_schedule_is_seen_at_its_own_size(monkeypatch
   assert sizes == [0.25]
 
 
+def test_the_server_sees_a_noised_gradient_through_the_learning_rate(plain, monkeypatch):
+  """Noise of sigma on the upload w - rate g is sigma / rate on g."""
+  run, seen = load_run(plain[0]), []
+
+  def invert(model, weights, observed, labels, **how):
+    seen.append(np.concatenate([np.ravel(g) for g in observed]))
+    return inversion.Inversion(np.zeros([len(labels), *model.input_shape], np.float32), 0.0)
+
+  monkeypatch.setattr(inversion, "invert", invert)
+  for sigma in (0.0, 0.3):
+    noise = types.SimpleNamespace(uplink_sigma=sigma)
+    monkeypatch.setattr(audit_lib.Noise, "of_data", lambda *_, noise=noise: noise)
+    audit_lib._inversion(run, _EFFORT)
+  rate = run.config.learning_rate
+  assert rate != 1 and len(seen) == 4
+  for clear, noised in zip(seen[:2], seen[2:]):
+    assert (noised - clear).std() == pytest.approx(0.3 / rate, rel=0.1)
+
+
+def test_what_is_stated_is_of_the_rounds_that_were_made(plain, monkeypatch):
+  loaded = load_run(plain[0])
+  ended = dataclasses.replace(loaded.folder, privacy={"rounds": 3.0})
+  short = dataclasses.replace(loaded, folder=ended)
+  gradient = audit_lib._gradient(loaded)
+  monkeypatch.setattr(audit_lib, "_gradient", lambda run: gradient)
+  stated = types.SimpleNamespace(
+    statement=lambda rounds: types.SimpleNamespace(epsilon=100.0 * rounds)
+  )
+  monkeypatch.setattr(audit_lib, "_mechanism", lambda run: stated)
+  found = audit_lib._one_run(short, dataclasses.replace(_EFFORT, canaries=20, steps=2))
+  assert (loaded.rounds, found["stated_epsilon"]) == (4, 300.0)
+
+
 def test_bad_arguments_are_one_line(plain, tmp_path):
   run = str(plain[0])
   for words, message in (

@@ -69,6 +69,13 @@ def test_what_a_stop_left_does_not_count(tmp_path, stops, keep):
   assert kept[0] == kept[1] and len([n for n in kept[0] if n.startswith("program")]) == keep
 
 
+def test_a_round_off_the_grid_is_no_part_of_the_history(tmp_path):
+  checkpoints = Checkpoints(tmp_path / "one", 3, 4, 14)
+  for number in (4, 6):  # stopped there, and nothing saved since
+    checkpoints.save(state(number), number)
+  assert list(checkpoints.earlier(START, 8)) == [4]
+
+
 @pytest.mark.parametrize("name", ["a[b]", "*", "what?", "[1-3]", "back\\slash", "ü 'x'"])
 def test_folders_of_any_name(stored, tmp_path, name):
   folder = tmp_path / name / "checkpoints"

@@ -56,7 +56,15 @@ def test_it_is_left_out_named_and_counted(words, tmp_path, capsys):
   note = "left out, their upload is not finite: client 2"
   assert (said.out + said.err).count(note) == 2
   assert [row["left_out"] for row in tiny.rows(run / "metrics.csv")] == ["1", "1"]
-  lost = [row["client"] for row in tiny.rows(run / "clients.csv") if not row["norm"]]
+  clients = tiny.rows(run / "clients.csv")
+  for row in tiny.rows(run / "metrics.csv"):  # of those that are left
+    there = [c for c in clients if c["round"] == row["round"] and c["client"] != "2"]
+    share = np.array([float(c["num_examples"]) for c in there])
+    for name in ("loss", "accuracy"):
+      values = np.array([float(c[name]) for c in there])
+      mean = (share * values).sum() / share.sum()
+      assert float(row[f"train_{name}"]) == pytest.approx(mean, abs=1e-6)
+  lost = [row["client"] for row in clients if not row["norm"]]
   assert lost == ["2", "2"]
   page = (run / "report.html").read_text()
   assert "left out: in 2 of 2 rounds the mean lacks clients whose upload was not finite" in page

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fedsafe_tff.commands import audit, train
 from fedsafe_tff.errors import Notice, UserError
 from fedsafe_tff.runs import membership, passes, run_dir, shadows
 from fedsafe_tff.runs.audit import Effort, audit_run
+from fedsafe_tff.runs.cohort import cohort
 from fedsafe_tff.runs.load import load_run
 from fedsafe_tff.runs.report import audit_page
 from fedsafe_tff.runs.run import Stopped
@@ -180,6 +182,26 @@ def test_the_recipe_is_the_runs_with_seeds_of_its_own(loaded, rows, tmp_path, mo
   held = np.concatenate(prepared.clients)
   assert set(held) <= set(rows) and len(set(held)) == len(held)
   assert not set(held) & set(prepared.parts.evaluation)
+
+
+def test_images_of_who_was_never_drawn_were_not_trained_on(loaded, rows, tmp_path, monkeypatch):
+  config = dataclasses.replace(loaded.config, clients_per_round=1, rounds=1)
+  given = []
+
+  def build(config, prepared, noise, call):
+    given.append((config, prepared))
+    return types.SimpleNamespace(weights=lambda state: (), copies=lambda state, who: [()])
+
+  monkeypatch.setattr(shadows.trainers, "build_trainer", build)
+  monkeypatch.setattr(shadows.loop, "train", lambda *_: "a state")
+  half = np.arange(len(rows)) % 2 == 0
+  run = dataclasses.replace(loaded, config=config)
+  _, trained = shadows._train(run, config, rows, half, 0, tmp_path, None, None)
+  [(drawn, prepared)] = given
+  [client] = cohort(drawn, 0)
+  assert len(prepared.clients) == 3
+  np.testing.assert_array_equal(trained, np.isin(rows, prepared.clients[client]))
+  assert 0 < trained.sum() < half.sum()
 
 
 def test_stopped_runs_are_shadowed_for_as_many_rounds(loaded, rows, tmp_path, monkeypatch):

@@ -1,10 +1,15 @@
 """Runs under the suites: rows by attacker, what is left out, what is kept when one is stopped."""
 
+import types
+
 import numpy as np
 import pytest
 
 from fedsafe_tff.commands import train
+from fedsafe_tff.evaluation.masking import Check, MaskingReport
 from fedsafe_tff.evaluation.suites import SUITES, Suite
+from fedsafe_tff.runs import attackers, evaluate
+from fedsafe_tff.runs.config import Config
 from fedsafe_tff.runs.config.evaluation import SUITES as NAMES
 from fedsafe_tff.runs.report.run_folder import RunFolder
 from fedsafe_tff.runs.report.table import summary
@@ -57,6 +62,33 @@ def test_masking_is_checked_and_told(standard):
   for check in masking["checks"]:
     told = f"({check['name']})" in text
     assert told == (check["passed"] is False)
+
+
+def test_masking_is_asked_at_the_largest_size():
+  asked = []
+  who = types.SimpleNamespace(
+    masking_name=lambda eps, full: f"{eps}", masking=lambda eps, log, full: asked.append(eps)
+  )
+  kept = types.SimpleNamespace(remember=lambda name, make: make())
+  config = Config(evaluation="standard", attack_eps=(0.05, 0.1, 0.02))
+  evaluate._masking(config, SUITES["standard"], who, kept, lambda text: None)
+  assert asked == [0.1]
+
+
+def test_a_check_that_fails_is_a_warning_on_the_console(monkeypatch):
+  report = MaskingReport(
+    (Check("restarts", True, 0.0, "fine"), Check("large_eps", False, 0.4, "0.4 of all")), {}, {}, 4
+  )
+  monkeypatch.setattr(attackers, "check_masking", lambda *given, **how: report)
+  images = np.zeros((4, 2, 2, 1), np.float32), np.zeros(4, np.int32)
+  run = types.SimpleNamespace(
+    _prepared=types.SimpleNamespace(images=lambda part: images, model=None),
+    _config=types.SimpleNamespace(evaluation_batch_size=4), _copies=[()], _key=None,
+  )  # fmt: skip
+  told = []
+  found = attackers.Attackers.masking(run, 0.1, told.append)
+  assert told == ["warning: robustness may be masked (large_eps): 0.4 of all"]
+  assert found["passed"] is False and found["eps"] == 0.1
 
 
 def test_earlier_global_models_are_kept_for_an_insider(tmp_path):

@@ -95,6 +95,15 @@ def test_batches_cover_every_image_and_make_the_same_examples():
   np.testing.assert_allclose(whole, parts, atol=1e-4)
 
 
+def test_every_batch_begins_at_points_of_its_own():
+  images = tf.repeat(tf.cast(IMAGES[:1], tf.float32) / 255.0, 4, axis=0)
+  settings = dataclasses.replace(BASE, batch_size=2, steps=1, random_start=True)
+  made = server_examples.make_all(
+    MODEL, TRAINED, images, tf.repeat(tf.constant(LABELS[:1], tf.int32), 4), settings, keys.root(4)
+  ).numpy()
+  assert np.abs(made[:2] - made[2:]).max() > 0.01
+
+
 def test_share_and_options():
   assert adapt(share=0.5)[1][2] == round(0.5 * 17)
   assert server_examples.share_size(17, 0.01) == 1 and server_examples.share_size(17, 1.0) == 17

@@ -117,6 +117,25 @@ def test_examples_stay_in_the_ball_and_in_the_pixels():
     )
 
 
+def test_two_images_that_are_alike_give_one_example():
+  images, labels = np.concatenate([IMAGES, IMAGES]), np.concatenate([LABELS, LABELS])
+  settings = dataclasses.replace(BASE, batch_size=400)
+  given = (tf.constant(images), tf.constant(labels, tf.int32), keys.root(4), settings)
+  carried = iterated.one_pass(MODEL, _begun(), *given)
+  made = carried.images.numpy().reshape(len(carried.images), -1)
+  assert 0 < len(made) == len(np.unique(made, axis=0)) == carried.table[0, 0] <= 17
+
+
+def test_passes_begin_at_other_points():
+  """With weights that stay, a pass that climbed from the same points would find nothing new."""
+  _, _, told = run(attack="pgd", steps=1, random_start=True, learning_rate=1e-12, passes=3)
+  assert (told.numpy()[:, 0] > 0).all()
+
+
+def _begun():
+  return iterated.begin(START, IMAGES.shape[1:], BASE.passes)
+
+
 def test_hashes_know_equal_from_unequal():
   images = np.random.default_rng(0).integers(0, 256, (50, *small.SHAPE)).astype(np.uint8)
   images[30] = images[4]

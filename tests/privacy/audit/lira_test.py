@@ -93,6 +93,22 @@ def test_scores_are_those_of_tensorflow_empirical_privacy(count):
   np.testing.assert_allclose(lira.scores(made[0], made[1:], trained), -theirs, rtol=1e-6)
 
 
+@pytest.mark.parametrize("count", [lira.MANY - 2, lira.MANY])
+def test_from_so_many_on_every_image_has_variances_of_its_own(count):
+  rng = np.random.default_rng(1)
+  trained = np.arange(count)[:, np.newaxis] % 2 == np.arange(6) % 2
+  shadows = rng.normal(size=(count, 6)) * np.linspace(0.5, 3, 6) + trained
+  target, wanted = rng.normal(size=6), np.zeros(6)
+  for sign, side in ((1, trained), (-1, ~trained)):
+    values = [shadows[side[:, i], i] for i in range(6)]
+    off = [v - np.median(v) for v in values]
+    together = np.concatenate(off).std()
+    for i, own in enumerate(off):
+      wide = own.std() if count == lira.MANY else together
+      wanted[i] += sign * stats.norm.logpdf(target[i], np.median(values[i]), wide)
+  np.testing.assert_allclose(lira.scores(target, shadows, trained), wanted)
+
+
 def test_confidence_by_hand_and_at_extremes():
   logits = np.array([[np.log(3.0), 0.0, 0.0], [900.0, -900.0, -900.0]])
   found = lira.confidence(logits, np.array([0, 1]))
