@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 import threading
@@ -50,8 +51,12 @@ def _total(function):
 
 
 def _actors() -> list[psutil.Process]:
-  children = psutil.Process().children(recursive=True)
-  return [child for child in children if child.name().startswith("ray::ClientActor")]
+  found = []
+  for child in psutil.Process().children(recursive=True):
+    with contextlib.suppress(psutil.NoSuchProcess):  # gone since
+      if child.name().startswith("ray::ClientActor"):
+        found.append(child)
+  return found
 
 
 def _left(processes: list[psutil.Process], seconds: float = 20.0) -> list[psutil.Process]:
@@ -177,9 +182,10 @@ def test_a_client_that_is_lost_too_often_is_named(cluster, monkeypatch):
     nonlocal killed
     while not done.wait(0.2):
       for actor in _actors():
-        if time.time() - actor.create_time() > 0.1:
-          actor.kill()
-          killed += 1
+        with contextlib.suppress(psutil.NoSuchProcess):
+          if time.time() - actor.create_time() > 0.1:
+            actor.kill()
+            killed += 1
 
   with RayRuntime(address=cluster.address) as ray:
     total = _total(slow)
